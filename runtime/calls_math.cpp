@@ -1,0 +1,137 @@
+// Products. The compute type follows the operands: bf16 where both are and the CPU multiplies it natively, i8 by i8
+// in i32, f64 in f64, everything else in f32.
+#include <algorithm>
+
+#include "runtime/calls.h"
+#include "runtime/cpu/matmul.h"
+
+namespace wane {
+namespace {
+
+DType compute_dtype(DType a, DType b) {
+  if (a == DType::f64 || b == DType::f64) return DType::f64;
+  if (a == DType::bf16 && b == DType::bf16 && native_bf16()) return DType::bf16;
+  if (a == DType::i8 && b == DType::i8) return DType::i8;
+  return DType::f32;
+}
+
+DType result_dtype(DType a, DType b, DType compute) {
+  if (compute == DType::i8) return DType::i32;
+  DType t = promote(a, b);
+  return is_float(t) ? t : DType::f32;
+}
+
+// The type the tiles write; anything narrower is rounded from it afterwards.
+DType tile_dtype(DType compute, DType result) {
+  if (compute == DType::i8 || compute == DType::f64) return result;
+  return result == DType::bf16 ? DType::bf16 : DType::f32;
+}
+
+Error inner_sizes(const char* op, const Tensor& left, const Tensor& right, int64_t a, int64_t b) {
+  return error("{}: inner sizes differ: {} and {}", op, a, b).note("left", describe(left)).note("right", describe(right));
+}
+
+// Types that the packing reads by itself; others are converted first.
+bool packs_from(DType source, DType compute) {
+  return source == compute || (compute != DType::i8 && (source == DType::bf16 || source == DType::f16 || source == DType::f32));
+}
+
+Tensor matrix_for(const Tensor& x, DType compute) {
+  return packs_from(x.dtype(), compute) ? x.flushed() : cast(x, compute).flushed();
+}
+
+// The weights' layout is made at first use and kept with the node, so that all who share the weights share it.
+PackedWeightsPtr packed(const Tensor& w, DType compute) {
+  Node& node = *w.node();
+  if (node.packed && node.packed->dtype() == compute) return node.packed;
+  Tensor t = matrix_for(w, compute);
+  node.packed = pack_weights(compute, t.dtype(), t.bytes(), t.shape()[0], t.shape()[1], t.strides()[0], t.strides()[1], w.origin());
+  return node.packed;
+}
+
+// Rows of `compute` elements with the last dim dense; the leading dims are read as one.
+Tensor left_operand(const Tensor& x, DType compute) {
+  Tensor t = cast(x, compute).flushed();
+  return t.rank() == 2 && t.strides()[1] == 1 ? t : t.dense();
+}
+
+void check_floats(const char* op, const Tensor& x, const Tensor& y) {
+  if (x.dtype() == DType::i8 && y.dtype() == DType::i8) return;
+  for (auto* t : {&x, &y})
+    if (!is_float(t->dtype())) throw error("{}: {} operand; floats or i8 by i8 expected", op, name_of(t->dtype())).note("left", describe(x)).note("right", describe(y));
+}
+
+} // namespace
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optional<DType> out_dtype) {
+  if (w.rank() != 2 || x.rank() < 1) throw error("linear: expected x [.., in] and weights [out, in]").note("x", describe(x)).note("weights", describe(w));
+  int64_t k = w.shape()[1], n = w.shape()[0];
+  if (x.shape().back() != k) throw inner_sizes("linear", x, w, x.shape().back(), k).hint("weights are [out, in]");
+  check_floats("linear", x, w);
+  if (bias && bias.count() != n) throw error("linear: a bias of {} for {} outputs", bias.count(), n).note("bias", describe(bias));
+  DType compute = compute_dtype(x.dtype(), w.dtype());
+  DType result = out_dtype ? *out_dtype : result_dtype(x.dtype(), w.dtype(), compute);
+  Shape shape = x.shape();
+  shape[shape.rank() - 1] = n;
+  int64_t m = shape.count() / std::max<int64_t>(n, 1);
+  if (compute == DType::f64) {
+    Tensor wt = transpose(cast(w, DType::f64), 0, 1);
+    Tensor y = reshape(matmul(reshape(cast(x, DType::f64), {m, k}), wt), shape);
+    if (bias) y = map(Op::add, y, cast(bias, DType::f64));
+    return cast(y, result);
+  }
+  Tensor rows = left_operand(x, compute);
+  int64_t lda = rows.rank() == 2 ? rows.strides()[0] : k;
+  PackedWeightsPtr weights = packed(w, compute);
+  DType tile = tile_dtype(compute, result);
+  Tensor y = empty(shape, tile, "linear");
+  Tensor b = bias ? cast(bias, DType::f32).dense() : Tensor();
+  matmul_packed(compute, rows.bytes(), m, lda, *weights, y.bytes(), tile, n, b ? b.data<float>() : nullptr);
+  return cast(y, result);
+}
+
+Tensor matmul(const Tensor& x, const Tensor& y) {
+  if (x.rank() < 2 || y.rank() < 2) throw error("matmul: matrices expected").note("left", describe(x)).note("right", describe(y));
+  int64_t m = x.shape()[x.rank() - 2], k = x.shape().back(), n = y.shape().back();
+  if (y.shape()[y.rank() - 2] != k)
+    throw inner_sizes("matmul", x, y, k, y.shape()[y.rank() - 2]).hint("weights are [out, in]: use wane.linear(x, w) or x:matmul(w:t())");
+  check_floats("matmul", x, y);
+  DType compute = compute_dtype(x.dtype(), y.dtype());
+  DType result = result_dtype(x.dtype(), y.dtype(), compute);
+  DType tile = tile_dtype(compute, result);
+  auto leading = [](const Tensor& t) {
+    Shape s;
+    for (int d = 0; d + 2 < t.rank(); ++d) s.push_back(t.shape()[d]);
+    return s;
+  };
+  Shape batch;
+  if (!broadcast(leading(x), leading(y), batch))
+    throw error("matmul: leading sizes do not fit").note("left", describe(x)).note("right", describe(y));
+  Tensor left = left_operand(x, compute), right = matrix_for(y, compute);
+  Shape shape = batch;
+  shape.push_back(m), shape.push_back(n);
+  Tensor out = empty(shape, tile, "matmul");
+  auto outer = [&](const Tensor& t) {
+    Strides s;
+    for (int d = 0; d + 2 < t.rank(); ++d) s.push_back(t.strides()[d]);
+    return broadcast_strides(leading(t), s, batch);
+  };
+  Strides left_step = outer(left), right_step = outer(right);
+  int64_t row = right.strides()[right.rank() - 2], column = right.strides().back();
+  for (int64_t b = 0; b < batch.count(); ++b) {
+    int64_t left_at = 0, right_at = 0, rest = b;
+    for (int d = batch.rank() - 1; d >= 0; --d) {
+      left_at += rest % batch[d] * left_step[d], right_at += rest % batch[d] * right_step[d];
+      rest /= batch[d];
+    }
+    const std::byte* a = left.bytes() + left_at * int64_t(size_of(left.dtype()));
+    const std::byte* w = right.bytes() + right_at * int64_t(size_of(right.dtype()));
+    std::byte* to = out.bytes() + b * m * n * int64_t(size_of(tile));
+    int64_t lda = left.strides()[left.rank() - 2];
+    if (right.dtype() == compute) matmul_plain(compute, a, m, lda, w, row, column, n, k, to, tile, n);
+    else matmul_packed(compute, a, m, lda, *pack_weights(compute, right.dtype(), w, n, k, column, row, current_origin()), to, tile, n, nullptr);
+  }
+  return cast(out, result);
+}
+
+} // namespace wane

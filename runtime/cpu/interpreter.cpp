@@ -1,0 +1,320 @@
+#include "runtime/cpu/interpreter.h"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+
+#include "runtime/cpu/lower.h"
+#include "runtime/cpu/pool.h"
+
+namespace wane::cpu {
+namespace {
+
+// Lanes of a tile: small enough that loads of one tile and arithmetic of the next overlap when data comes from
+// memory, larger when everything lies in cache and the calls would show.
+constexpr int64_t kMemoryLanes = 256, kCacheLanes = 512;
+constexpr int64_t kWholeRow = 2048;        // longest row that a tile holds complete
+constexpr int64_t kPartElements = 1 << 15; // work of one part
+constexpr int64_t kSmall = 1 << 14;        // below this the caller does it alone
+constexpr int64_t kStreamBytes = int64_t(32) << 20;
+constexpr int64_t kFromMemory = int64_t(4) << 20;
+
+std::shared_ptr<const Lowered> lowered(const Program& program, bool whole) {
+  static std::mutex mutex;
+  static auto* cache = new std::unordered_map<std::string, std::shared_ptr<const Lowered>>;
+  std::string key = program.key();
+  key.push_back(whole ? 'w' : 'p');
+  std::lock_guard lock(mutex);
+  auto& entry = (*cache)[key];
+  if (!entry) entry = lower(program, whole);
+  return entry;
+}
+
+struct Scratch { // of one thread; grows, never shrinks
+  std::vector<std::byte> bytes;
+  std::byte* get(size_t n) {
+    if (bytes.size() < n + 64) bytes.resize(n + 64);
+    auto base = reinterpret_cast<uintptr_t>(bytes.data());
+    return bytes.data() + ((64 - base % 64) % 64);
+  }
+};
+
+int64_t row_offset(const Shape& outer, const Strides& strides, int64_t row) {
+  int64_t offset = 0;
+  for (int d = outer.rank() - 1; d >= 0; --d) {
+    offset += row % outer[d] * strides[d];
+    row /= outer[d];
+  }
+  return offset;
+}
+
+// One lookup table in its lane type.
+struct Table {
+  std::vector<std::byte> values;
+  int64_t entries = 0;
+};
+
+class Runner {
+public:
+  Runner(const Program& program, const Launch& launch, const Lowered& low, bool whole)
+      : program_(program), launch_(launch), low_(low), whole_(whole), kernels_(map_kernels()) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < launch.inputs.size(); ++i) bytes += launch.inputs[i].inner ? launch.rows * launch.n * 4 : 0;
+    int64_t out_bytes = int64_t(size_of(program.steps[size_t(program.outputs[0])].dtype)) * launch.rows * launch.n;
+    lanes_ = bytes + out_bytes > kFromMemory ? kMemoryLanes : kCacheLanes;
+    if (whole) {
+      rows_per_tile_ = std::max<int64_t>(1, lanes_ / std::max<int64_t>(launch.n, 1));
+      lanes_ = std::max(lanes_, launch.n);
+    }
+    register_bytes_ = size_t(lanes_) * (low.wide ? 8 : 4);
+    register_bytes_ = (register_bytes_ + 63) / 64 * 64;
+    row_bytes_ = size_t(rows_per_tile_) * 8 + 64;
+    streaming_ = out_bytes > kStreamBytes && !program.steps[size_t(program.outputs[0])].per_row;
+    constant_bytes_ = register_bytes_ * size_t(program.constants);
+    prepare_inputs();
+  }
+
+  void run() {
+    int64_t rows = launch_.rows, n = launch_.n;
+    bool split_columns = !whole_ && program_.reductions == 0 && n > kPartElements;
+    if (split_columns) {
+      int64_t pieces = (n + kPartElements - 1) / kPartElements;
+      parallel_parts(rows * pieces, [&](int64_t part, int) {
+        Tile tile(*this);
+        int64_t first = part % pieces * kPartElements;
+        tile.walk_row(part / pieces, first, std::min(n, first + kPartElements));
+      });
+      return;
+    }
+    int64_t per_part = std::max<int64_t>(1, kPartElements / std::max<int64_t>(n, 1));
+    per_part = (per_part + rows_per_tile_ - 1) / rows_per_tile_ * rows_per_tile_;
+    int64_t parts = rows * n <= kSmall ? 1 : (rows + per_part - 1) / per_part;
+    if (parts == 1) per_part = rows;
+    parallel_parts(parts, [&](int64_t part, int) {
+      Tile tile(*this);
+      int64_t last = std::min(rows, (part + 1) * per_part);
+      for (int64_t row = part * per_part; row < last; row += rows_per_tile_) {
+        if (whole_) tile.whole_rows(row, std::min(rows_per_tile_, last - row));
+        else tile.walk_row(row, 0, n);
+      }
+    });
+  }
+
+private:
+  struct Input {
+    bool dense = false;      // element (row, j) lies at row * n + j
+    bool same_lane = false;  // memory and lane are the same type
+    bool row_dense = false;  // per-row operand with one stride over all rows
+    bool invariant = false;  // does not depend on the row
+    int64_t row_stride = 0;
+  };
+
+  void prepare_inputs() {
+    dtypes_.resize(launch_.inputs.size());
+    for (auto& step : program_.steps)
+      if (step.kind == StepKind::input) dtypes_[size_t(step.index)] = step.dtype;
+    inputs_.resize(launch_.inputs.size());
+    tables_.resize(launch_.inputs.size());
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      auto& in = launch_.inputs[i];
+      auto& out = inputs_[i];
+      DType dtype = dtypes_[i];
+      if (program_.is_table(int(i))) {
+        tables_[i].entries = in.count;
+        tables_[i].values.resize(size_t(in.count) * size_of(lane_of(dtype)));
+        kernels_.load_strided[int(dtype)](tables_[i].values.data(), in.data, in.inner, in.count);
+        continue;
+      }
+      out.same_lane = size_of(dtype) == size_of(lane_of(dtype)) && dtype != DType::boolean;
+      bool one_outer = launch_.outer.rank() <= 1;
+      out.row_stride = launch_.outer.rank() == 1 ? in.outer[0] : 0;
+      out.dense = one_outer && in.inner == 1 && (launch_.rows == 1 || out.row_stride == launch_.n);
+      out.row_dense = one_outer;
+      out.invariant = true;
+      for (int d = 0; d < launch_.outer.rank(); ++d) out.invariant &= in.outer[d] == 0 || launch_.outer[d] == 1;
+    }
+  }
+
+  // The state of one part: where each slot's values are.
+  class Tile {
+  public:
+    explicit Tile(const Runner& runner) : r_(runner), k_(runner.kernels_) {
+      static thread_local Scratch scratch;
+      size_t need = r_.constant_bytes_ + r_.register_bytes_ * size_t(r_.low_.registers) + r_.row_bytes_ * size_t(r_.low_.row_registers);
+      std::byte* base = scratch.get(need);
+      std::byte* registers = base + r_.constant_bytes_;
+      std::byte* rows = registers + r_.register_bytes_ * size_t(r_.low_.registers);
+      at_.resize(r_.low_.slots.size());
+      home_.resize(at_.size());
+      for (size_t s = 0; s < at_.size(); ++s) {
+        auto& slot = r_.low_.slots[s];
+        if (slot.constant >= 0) home_[s] = base + r_.register_bytes_ * size_t(slot.constant), fill_constant(home_[s], slot);
+        else if (slot.reg >= 0) home_[s] = registers + r_.register_bytes_ * size_t(slot.reg);
+        else if (slot.row_reg >= 0) home_[s] = rows + r_.row_bytes_ * size_t(slot.row_reg);
+        at_[s] = home_[s];
+      }
+    }
+
+    void whole_rows(int64_t row, int64_t rows) {
+      row_ = row, rows_ = rows, column_ = 0, width_ = r_.launch_.n;
+      point_output();
+      for (auto& code : r_.low_.phases[0].elements) execute(code, true);
+      store();
+    }
+
+    void walk_row(int64_t row, int64_t first, int64_t last) {
+      row_ = row, rows_ = 1;
+      width_ = r_.lanes_;
+      for (auto& code : r_.low_.before) execute(code, true);
+      size_t phases = r_.low_.phases.size();
+      for (size_t p = 0; p < phases; ++p) {
+        auto& phase = r_.low_.phases[p];
+        bool final = p + 1 == phases && !r_.output_per_row();
+        if (!phase.elements.empty() || final)
+          for (column_ = first; column_ < last || (column_ == first && first == last); column_ += r_.lanes_) {
+            width_ = std::min(r_.lanes_, last - column_);
+            if (final) point_output();
+            for (auto& code : phase.elements) execute(code, column_ == first);
+            if (final) store();
+            if (first == last) break;
+          }
+        width_ = r_.lanes_;
+        for (auto& code : phase.rows) execute(code, true);
+      }
+      if (r_.output_per_row()) store();
+    }
+
+  private:
+    void fill_constant(std::byte* out, const Slot& slot) {
+      auto index = size_t(slot.constant);
+      double real = r_.launch_.constants[index];
+      float single = float(real);
+      int64_t whole = r_.launch_.integers[index];
+      int narrow = int(whole);
+      const void* value = slot.lane == Lane::f32 ? static_cast<const void*>(&single) : slot.lane == Lane::f64 ? static_cast<const void*>(&real)
+                          : slot.lane == Lane::i32 ? static_cast<const void*>(&narrow) : static_cast<const void*>(&whole);
+      k_.fill[int(slot.lane)](out, value, r_.lanes_);
+    }
+
+    void execute(const Code& code, bool first) {
+      int64_t count = code.per_row ? rows_ : rows_ * width_;
+      void* out = code.out >= 0 ? at_[size_t(code.out)] : nullptr;
+      auto in = [&](int16_t slot) -> const void* { return slot >= 0 ? at_[size_t(slot)] : nullptr; };
+      switch (code.kind) {
+      case CodeKind::load: code.per_row ? load_rows(code) : load_elements(code); break;
+      case CodeKind::map: code.fn(out, in(code.a), in(code.b), in(code.c), count); break;
+      case CodeKind::convert: code.convert(out, in(code.a), count); break;
+      case CodeKind::lookup: {
+        auto& table = r_.tables_[size_t(code.index)];
+        code.lookup_fn(out, in(code.a), table.values.data(), table.entries, count);
+        break;
+      }
+      case CodeKind::expand: {
+        auto* from = static_cast<const std::byte*>(in(code.a));
+        size_t size = size_of(code.lane);
+        for (int64_t i = 0; i < rows_; ++i)
+          k_.fill[int(code.lane)](static_cast<std::byte*>(out) + size_t(i * width_) * size, from + size_t(i) * size, width_);
+        break;
+      }
+      case CodeKind::reduce: {
+        int real = code.lane == Lane::f64;
+        if (r_.whole_) k_.reduce_rows[int(code.reduction)][real](in(code.a), rows_, width_, out);
+        else k_.reduce[int(code.reduction)][real](in(code.a), width_, out, first);
+        break;
+      }
+      }
+    }
+
+    const std::byte* address(const LaunchInput& in, int64_t row, size_t size) const {
+      return in.data + (row_offset(r_.launch_.outer, in.outer, row) + column_ * in.inner) * int64_t(size);
+    }
+
+    void load_elements(const Code& code) {
+      auto& in = r_.launch_.inputs[size_t(code.index)];
+      auto& how = r_.inputs_[size_t(code.index)];
+      size_t size = size_of(code.dtype), slot = size_t(code.out);
+      if (how.dense || (rows_ == 1 && in.inner == 1)) {
+        const std::byte* from = how.dense ? in.data + (row_ * r_.launch_.n + column_) * int64_t(size) : address(in, row_, size);
+        if (how.same_lane) at_[slot] = const_cast<std::byte*>(from);
+        else k_.load[int(code.dtype)](home_[slot], from, rows_ * width_);
+        return;
+      }
+      std::byte* to = home_[slot];
+      for (int64_t i = 0; i < rows_; ++i) {
+        if (how.invariant && i > 0) { // copy the first row
+          std::memcpy(to + size_t(i * width_) * size_of(code.lane), to, size_t(width_) * size_of(code.lane));
+          continue;
+        }
+        const std::byte* from = address(in, row_ + i, size);
+        std::byte* place = to + size_t(i * width_) * size_of(code.lane);
+        if (in.inner == 1) k_.load[int(code.dtype)](place, from, width_);
+        else k_.load_strided[int(code.dtype)](place, from, in.inner, width_);
+      }
+    }
+
+    void load_rows(const Code& code) {
+      auto& in = r_.launch_.inputs[size_t(code.index)];
+      auto& how = r_.inputs_[size_t(code.index)];
+      int64_t size = int64_t(size_of(code.dtype));
+      std::byte* to = home_[size_t(code.out)];
+      if (how.row_dense) {
+        k_.load_strided[int(code.dtype)](to, in.data + row_ * how.row_stride * size, how.row_stride, rows_);
+        return;
+      }
+      for (int64_t i = 0; i < rows_; ++i)
+        k_.load[int(code.dtype)](to + size_t(i) * size_of(code.lane), in.data + row_offset(r_.launch_.outer, in.outer, row_ + i) * size, 1);
+    }
+
+    std::byte* output_address() const {
+      const Step& root = r_.program_.steps[size_t(r_.program_.outputs[0])];
+      int64_t element = root.per_row ? row_ : row_ * r_.launch_.n + column_;
+      return r_.launch_.outputs[0].data + element * int64_t(size_of(root.dtype));
+    }
+
+    // The last loop writes the result's memory itself where no conversion stands between.
+    void point_output() {
+      if (r_.low_.direct_output && !r_.streaming_) at_[size_t(r_.low_.output_slots[0])] = output_address();
+    }
+
+    void store() {
+      if (r_.low_.direct_output && !r_.streaming_) return;
+      const Step& root = r_.program_.steps[size_t(r_.program_.outputs[0])];
+      std::byte* to = output_address();
+      const void* from = at_[size_t(r_.low_.output_slots[0])];
+      int64_t count = root.per_row ? rows_ : rows_ * width_;
+      bool stream = r_.streaming_ && count % 64 == 0 && reinterpret_cast<uintptr_t>(to) % 64 == 0;
+      (stream ? k_.stream : k_.store)[int(root.dtype)](to, from, count);
+    }
+
+    const Runner& r_;
+    const MapKernels& k_;
+    std::vector<std::byte*> at_, home_;
+    int64_t row_ = 0, rows_ = 1, column_ = 0, width_ = 0;
+  };
+
+  bool output_per_row() const { return program_.steps[size_t(program_.outputs[0])].per_row; }
+
+  const Program& program_;
+  const Launch& launch_;
+  const Lowered& low_;
+  bool whole_;
+  const MapKernels& kernels_;
+  int64_t lanes_ = 0, rows_per_tile_ = 1;
+  size_t register_bytes_ = 0, row_bytes_ = 0, constant_bytes_ = 0;
+  bool streaming_ = false;
+  std::vector<Input> inputs_;
+  std::vector<DType> dtypes_;
+  std::vector<Table> tables_;
+};
+
+} // namespace
+
+void run(const Program& program, const Launch& launch) {
+  // Without reductions long rows need no whole tile; n == 0 still has to give the empty row's result.
+  bool whole = launch.n <= kWholeRow && !(program.reductions == 0 && launch.rows == 1);
+  auto low = lowered(program, whole);
+  Runner(program, launch, *low, whole).run();
+}
+
+} // namespace wane::cpu

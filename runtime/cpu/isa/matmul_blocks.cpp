@@ -1,0 +1,296 @@
+// Own matrix kernels (all of f64; f32 below AVX-512, where the library's kernels change bits with the batch),
+// the moves that pack weights, and the epilogues. One accumulator per output runs over all of K in order,
+// through memory between stretches of K, so neither the tile nor the batch shows in the bits. Nothing here
+// may call an inline function of a library header: its copy for one level could end up in all.
+// gcc 12 warns of its own intrinsics, which start from a register left undefined on purpose.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include "runtime/cpu/isa/matmul_kernels.h"
+#include "runtime/cpu/isa/smallrows.h"
+
+#include <immintrin.h>
+
+namespace wane::WANE_ISA_NAMESPACE {
+namespace {
+
+// One vector register of the level. Fused multiply-add where the level has it; that is part of its class.
+#if defined(__AVX512F__)
+struct F32 {
+  using T = float;
+  static constexpr int kLanes = 16, kRows = 6, kWide = 4;
+  __m512 v;
+  static F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static F32 all(float x) { return {_mm512_set1_ps(x)}; }
+  void store(float* p) const { _mm512_storeu_ps(p, v); }
+  void add_product(F32 x, F32 y) { v = _mm512_fmadd_ps(x.v, y.v, v); }
+};
+struct F64 {
+  using T = double;
+  static constexpr int kLanes = 8, kRows = 6, kWide = 4;
+  __m512d v;
+  static F64 load(const double* p) { return {_mm512_loadu_pd(p)}; }
+  static F64 all(double x) { return {_mm512_set1_pd(x)}; }
+  void store(double* p) const { _mm512_storeu_pd(p, v); }
+  void add_product(F64 x, F64 y) { v = _mm512_fmadd_pd(x.v, y.v, v); }
+};
+#elif defined(__AVX2__)
+struct F32 {
+  using T = float;
+  static constexpr int kLanes = 8, kRows = 6, kWide = 2;
+  __m256 v;
+  static F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  static F32 all(float x) { return {_mm256_set1_ps(x)}; }
+  void store(float* p) const { _mm256_storeu_ps(p, v); }
+  void add_product(F32 x, F32 y) { v = _mm256_fmadd_ps(x.v, y.v, v); }
+};
+struct F64 {
+  using T = double;
+  static constexpr int kLanes = 4, kRows = 6, kWide = 2;
+  __m256d v;
+  static F64 load(const double* p) { return {_mm256_loadu_pd(p)}; }
+  static F64 all(double x) { return {_mm256_set1_pd(x)}; }
+  void store(double* p) const { _mm256_storeu_pd(p, v); }
+  void add_product(F64 x, F64 y) { v = _mm256_fmadd_pd(x.v, y.v, v); }
+};
+#else
+struct F32 {
+  using T = float;
+  static constexpr int kLanes = 4, kRows = 6, kWide = 2;
+  __m128 v;
+  static F32 load(const float* p) { return {_mm_loadu_ps(p)}; }
+  static F32 all(float x) { return {_mm_set1_ps(x)}; }
+  void store(float* p) const { _mm_storeu_ps(p, v); }
+  void add_product(F32 x, F32 y) { v = _mm_add_ps(v, _mm_mul_ps(x.v, y.v)); }
+};
+struct F64 {
+  using T = double;
+  static constexpr int kLanes = 2, kRows = 6, kWide = 2;
+  __m128d v;
+  static F64 load(const double* p) { return {_mm_loadu_pd(p)}; }
+  static F64 all(double x) { return {_mm_set1_pd(x)}; }
+  void store(double* p) const { _mm_storeu_pd(p, v); }
+  void add_product(F64 x, F64 y) { v = _mm_add_pd(v, _mm_mul_pd(x.v, y.v)); }
+};
+#endif
+
+constexpr int64_t kStretch = 256; // of K: a panel of it stays in the first-level cache
+
+// R rows x W vectors of columns; out is read unless this is the first stretch of K.
+template <class V, int R, int W>
+inline void micro(const typename V::T* a, int64_t lda, const typename V::T* b, int64_t k, typename V::T* out,
+                  int64_t ldo, bool first) {
+  V sum[R][W];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int j = 0; j < W; ++j) sum[r][j] = first ? V::all(0) : V::load(out + r * ldo + j * V::kLanes);
+  for (int64_t i = 0; i < k; ++i) {
+    V w[W];
+#pragma GCC unroll 8
+    for (int j = 0; j < W; ++j) w[j] = V::load(b + i * 64 + j * V::kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      V x = V::all(a[r * lda + i]);
+#pragma GCC unroll 8
+      for (int j = 0; j < W; ++j) sum[r][j].add_product(x, w[j]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int j = 0; j < W; ++j) sum[r][j].store(out + r * ldo + j * V::kLanes);
+}
+
+template <class V, int R, int W>
+void across(const typename V::T* a, int64_t lda, const typename V::T* b, int64_t k, typename V::T* out,
+            int64_t ldo, bool first) {
+  for (int c = 0; c < 64; c += W * V::kLanes) micro<V, R, W>(a, lda, b + c, k, out + c, ldo, first);
+}
+
+template <class V>
+void block(const typename V::T* a, int64_t lda, int64_t rows, const typename V::T* b, int64_t k,
+           typename V::T* out, int64_t ldo) {
+  constexpr int R = V::kRows, W = V::kWide;
+  for (int64_t begin = 0; begin < k; begin += kStretch) {
+    int64_t count = k - begin < kStretch ? k - begin : kStretch;
+    bool first = begin == 0;
+    const typename V::T* panel = b + begin * 64;
+    int64_t r = 0;
+    for (; r + R <= rows; r += R)
+      across<V, R, W>(a + r * lda + begin, lda, panel, count, out + r * ldo, ldo, first);
+    const typename V::T* left = a + r * lda + begin;
+    typename V::T* last = out + r * ldo;
+    switch (rows - r) {
+    case 5: across<V, 5, W>(left, lda, panel, count, last, ldo, first); break;
+    case 4: across<V, 4, W>(left, lda, panel, count, last, ldo, first); break;
+    case 3: across<V, 3, W>(left, lda, panel, count, last, ldo, first); break;
+    case 2: across<V, 2, W>(left, lda, panel, count, last, ldo, first); break;
+    case 1: across<V, 1, 8 / (64 / V::kLanes < 8 ? 2 : 1)>(left, lda, panel, count, last, ldo, first); break;
+    default: break;
+    }
+  }
+}
+
+void block_f32(const float* a, int64_t lda, int64_t rows, const float* b, int64_t k, float* out,
+               int64_t ldo) {
+  block<F32>(a, lda, rows, b, k, out, ldo);
+}
+void block_f64(const double* a, int64_t lda, int64_t rows, const double* b, int64_t k, double* out,
+               int64_t ldo) {
+  block<F64>(a, lda, rows, b, k, out, ldo);
+}
+
+// ---- packing ----
+
+#if defined(__AVX512F__)
+// 16 x 16 words: pairs, then quads, then quarters of registers change places.
+inline void transpose_square(__m512i (&x)[16]) {
+  __m512i y[16];
+  for (int i = 0; i < 16; i += 2) {
+    y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
+    y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
+    x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
+    x[i + 2] = _mm512_unpacklo_epi64(y[i + 1], y[i + 3]);
+    x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) { // x[4 g + i]: columns i, 4 + i, 8 + i, 12 + i of rows 4 g .. 4 g + 3
+    __m512i low01 = _mm512_shuffle_i32x4(x[i], x[4 + i], 0x88),
+            high01 = _mm512_shuffle_i32x4(x[i], x[4 + i], 0xdd);
+    __m512i low23 = _mm512_shuffle_i32x4(x[8 + i], x[12 + i], 0x88);
+    __m512i high23 = _mm512_shuffle_i32x4(x[8 + i], x[12 + i], 0xdd);
+    y[i] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    y[4 + i] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    y[8 + i] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
+    y[12 + i] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
+  }
+  for (int i = 0; i < 16; ++i) x[i] = y[i];
+}
+
+void transpose_words(const void* from, int64_t stride, int64_t rows, int64_t words, void* to) {
+  auto* src = static_cast<const char*>(from);
+  auto* dst = static_cast<char*>(to);
+  for (int64_t j = 0; j < words; j += 16) {
+    int64_t count = words - j < 16 ? words - j : 16;
+    auto mask = __mmask16((1u << count) - 1);
+    for (int64_t g = 0; g < 64; g += 16) {
+      __m512i x[16];
+      for (int64_t i = 0; i < 16; ++i)
+        x[i] = g + i < rows ? _mm512_maskz_loadu_epi32(mask, src + (g + i) * stride + j * 4)
+                            : _mm512_setzero_si512();
+      transpose_square(x);
+      for (int64_t i = 0; i < count; ++i) _mm512_storeu_si512(dst + ((j + i) * 64 + g) * 4, x[i]);
+    }
+  }
+}
+#else
+void transpose_words(const void* from, int64_t stride, int64_t rows, int64_t words, void* to) {
+  auto* src = static_cast<const char*>(from);
+  auto* dst = static_cast<char*>(to);
+  for (int64_t j = 0; j < words;
+       j += 8) { // short stretches, so that source and destination stay in the cache
+    int64_t end = j + 8 < words ? j + 8 : words;
+    for (int64_t i = 0; i < 64; ++i)
+      for (int64_t w = j; w < end; ++w) {
+        uint32_t word = 0;
+        if (i < rows) __builtin_memcpy(&word, src + i * stride + w * 4, 4);
+        __builtin_memcpy(dst + (w * 64 + i) * 4, &word, 4);
+      }
+  }
+}
+#endif
+
+void interleave_pairs(const uint16_t* src, int64_t src_stride, int64_t columns, int64_t count,
+                      uint16_t* dst) {
+  auto* out = reinterpret_cast<char*>(dst);
+  for (int64_t j = 0; j < count; j += 2, out += 256) {
+    const uint16_t *low = src + j * src_stride, *high = low + src_stride;
+    uint32_t words[64] = {};
+    for (int64_t c = 0; c < columns; ++c) words[c] = low[c];
+    if (j + 1 < count)
+      for (int64_t c = 0; c < columns; ++c) words[c] |= uint32_t(high[c]) << 16;
+    __builtin_memcpy(out, words, sizeof words);
+  }
+}
+
+void interleave_fours(const int8_t* src, int64_t src_stride, int64_t columns, int64_t count, int8_t* dst) {
+  for (int64_t j = 0; j < count; j += 4, dst += 256) {
+    uint32_t words[64] = {};
+    for (int64_t part = 0; part < 4 && j + part < count; ++part) {
+      const int8_t* row = src + (j + part) * src_stride;
+      for (int64_t c = 0; c < columns; ++c) words[c] |= uint32_t(uint8_t(row[c])) << (8 * part);
+    }
+    __builtin_memcpy(dst, words, sizeof words);
+  }
+}
+
+// ---- epilogues ----
+
+inline uint16_t to_bf16(float value) {
+  uint32_t u = __builtin_bit_cast(uint32_t, value);
+  uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+  uint32_t quiet = (u >> 16) | 0x40;
+  return uint16_t((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
+void store_f32(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns, const float* bias,
+               float* out, int64_t ldo) {
+  for (int64_t r = 0; r < rows; ++r, tile += tile_stride, out += ldo) {
+    if (bias)
+      for (int64_t c = 0; c < columns; ++c) out[c] = tile[c] + bias[c];
+    else
+      __builtin_memcpy(out, tile, size_t(columns) * sizeof(float));
+  }
+}
+
+void store_bf16(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns, const float* bias,
+                uint16_t* out, int64_t ldo) {
+  for (int64_t r = 0; r < rows; ++r, tile += tile_stride, out += ldo) {
+    if (bias)
+      for (int64_t c = 0; c < columns; ++c) out[c] = to_bf16(tile[c] + bias[c]);
+    else
+      for (int64_t c = 0; c < columns; ++c) out[c] = to_bf16(tile[c]);
+  }
+}
+
+void store_i8(const int32_t* tile, int64_t tile_stride, int64_t rows, int64_t columns, const int32_t* sums,
+              int32_t* out, int64_t ldo) {
+  for (int64_t r = 0; r < rows; ++r, tile += tile_stride, out += ldo)
+    for (int64_t c = 0; c < columns; ++c) out[c] = int32_t(uint32_t(tile[c]) - 128u * uint32_t(sums[c]));
+}
+
+void shift_i8(const int8_t* a, uint8_t* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = uint8_t(a[i]) ^ 0x80;
+}
+
+} // namespace
+
+const MatmulKernels& matmul_kernels() {
+  static constexpr MatmulKernels table = {
+#if defined(__AVX512F__)
+    rows_f32,
+    rows_bf16,
+    rows_bf16_amx,
+    rows_i8_vnni,
+#else
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+#endif
+    rows_i8_plain,
+    block_f32,
+    block_f64,
+    transpose_words,
+    interleave_pairs,
+    interleave_fours,
+    store_f32,
+    store_bf16,
+    store_i8,
+    shift_i8
+  };
+  return table;
+}
+
+} // namespace wane::WANE_ISA_NAMESPACE

@@ -1,0 +1,16 @@
+// Declarations shared by the two sources of MatmulKernels, once per x86-64 level.
+#pragma once
+
+#include <cstdint>
+
+namespace wane::WANE_ISA_NAMESPACE {
+
+void rows_f32(const float* a, int64_t lda, int rows, const float* block, int64_t k, int64_t chunk,
+              float* out);
+void rows_bf16(const uint16_t* a, int64_t lda, int rows, const uint16_t* block, int64_t k, int64_t chunk,
+               float* out);
+void rows_bf16_amx(const uint16_t* a, int64_t lda, int rows, const uint16_t* block, int64_t k, float* out);
+void rows_i8_vnni(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out);
+void rows_i8_plain(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out);
+
+} // namespace wane::WANE_ISA_NAMESPACE

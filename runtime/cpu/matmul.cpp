@@ -1,0 +1,261 @@
+// Which kernel computes which tile. Tiles follow from the shape alone; the pool hands them out.
+#include "runtime/cpu/matmul.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/cpu/isa.h"
+#include "runtime/cpu/map_kernels.h"
+#include "runtime/cpu/matmul_tiles.h"
+#include "runtime/cpu/pool.h"
+
+namespace wane {
+namespace {
+
+constexpr int64_t kFewRows = 8;
+constexpr int64_t kTileRows = 64, kTileColumns = 512, kTileColumnsOfFew = 192;
+constexpr size_t kPartBytes = 96 << 10; // of weights that one part of few rows reads
+
+struct Product {
+  DType compute;
+  const std::byte* a;
+  int64_t m, lda;
+  const PackedWeights& w;
+  std::byte* out;
+  DType out_dtype;
+  int64_t ldo;
+  const float* bias;
+
+  int64_t n() const { return w.n(); }
+  int64_t k() const { return w.k(); }
+  const std::byte* a_row(int64_t row) const { return a + row * lda * int64_t(size_of(compute)); }
+  std::byte* out_at(int64_t row, int64_t col) const {
+    return out + (row * ldo + col) * int64_t(size_of(out_dtype));
+  }
+
+  // A tile of sums to its place in the result.
+  void store(const void* tile, int64_t tile_stride, int64_t row, int64_t col, int64_t rows,
+             int64_t columns) const {
+    const MatmulKernels& kernels = matmul_kernels();
+    const float* shift = bias ? bias + col : nullptr;
+    auto* sums = static_cast<const float*>(tile);
+    if (out_dtype == DType::bf16)
+      kernels.store_bf16(sums, tile_stride, rows, columns, shift,
+                         reinterpret_cast<uint16_t*>(out_at(row, col)), ldo);
+    else
+      kernels.store_f32(sums, tile_stride, rows, columns, shift, reinterpret_cast<float*>(out_at(row, col)),
+                        ldo);
+  }
+};
+
+void check(const Product& p) {
+  bool together = false;
+  switch (p.compute) {
+  case DType::f32:
+  case DType::bf16: together = p.out_dtype == DType::f32 || p.out_dtype == DType::bf16; break;
+  case DType::i8: together = p.out_dtype == DType::i32 && !p.bias; break;
+  case DType::f64: together = p.out_dtype == DType::f64 && !p.bias; break;
+  default: break;
+  }
+  if (!together || p.w.dtype() != p.compute)
+    throw error(Fault::internal, "matmul: {} times weights packed for {} to {}{}", name_of(p.compute),
+                name_of(p.w.dtype()), name_of(p.out_dtype), p.bias ? " with bias" : "");
+  if (p.compute == DType::bf16 && !native_bf16())
+    throw error(Fault::internal, "matmul: this CPU has no bf16 products; they are computed in f32");
+  if (p.m < 0 || p.lda < p.k() || p.ldo < p.n())
+    throw error(Fault::internal, "matmul: [{} x {}] with rows {} apart to [{} x {}] with rows {} apart", p.m,
+                p.k(), p.lda, p.m, p.n(), p.ldo);
+}
+
+// k = 0: a sum of nothing.
+void fill_empty(const Product& p) {
+  for (int64_t row = 0; row < p.m; ++row) {
+    if (p.bias) {
+      std::vector<float> zeros(size_t(p.n()));
+      p.store(zeros.data(), p.n(), row, 0, 1, p.n());
+    } else {
+      std::memset(p.out_at(row, 0), 0, size_t(p.n()) * size_of(p.out_dtype));
+    }
+  }
+}
+
+// ---- few rows: read-bound, one block after the other ----
+
+void few_rows(const Product& p, const SumOrder& order) {
+  // Rows padded as the kernels want them: to 32 elements, with zeros.
+  int64_t padded = (p.k() + 31) / 32 * 32;
+  size_t bytes = size_of(p.compute);
+  auto* a = static_cast<std::byte*>(thread_scratch(1, size_t(p.m * padded) * bytes));
+  for (int64_t row = 0; row < p.m; ++row) {
+    std::byte* line = a + size_t(row * padded) * bytes;
+    std::memcpy(line, p.a_row(row), size_t(p.k()) * bytes);
+    std::memset(line + size_t(p.k()) * bytes, 0, size_t(padded - p.k()) * bytes);
+  }
+  int64_t blocks = p.w.blocks(), group = std::max<int64_t>(1, int64_t(kPartBytes / p.w.block_bytes()));
+  parallel_parts((blocks + group - 1) / group, [&](int64_t part, int) {
+    alignas(64) float sums[kFewRows * 64];
+    for (int64_t b = part * group; b < std::min(blocks, (part + 1) * group); ++b) {
+      int64_t columns = std::min(p.n() - b * 64, int64_t{64});
+      if (p.compute == DType::i8) {
+        auto* exact = reinterpret_cast<int32_t*>(sums);
+        matmul_kernels().rows_i8_vnni(reinterpret_cast<const int8_t*>(a), padded, int(p.m),
+                                      reinterpret_cast<const int8_t*>(p.w.block(b)), p.k(), exact);
+        for (int64_t row = 0; row < p.m; ++row)
+          std::memcpy(p.out_at(row, b * 64), exact + row * 64, size_t(columns) * 4);
+      } else {
+        rows_in_order(order, p.compute, a, padded, int(p.m), p.w.block(b), p.k(), sums);
+        p.store(sums, 64, 0, b * 64, p.m, columns);
+      }
+    }
+  });
+}
+
+// ---- own kernels: tiles of 64 rows by one block ----
+
+template <class T, class Kernel> void own_tile(const Product& p, Kernel kernel, int64_t row, int64_t b) {
+  int64_t rows = std::min(p.m - row, kTileRows), columns = std::min(p.n() - b * 64, int64_t{64});
+  auto* a = reinterpret_cast<const T*>(p.a_row(row));
+  auto* block = reinterpret_cast<const T*>(p.w.block(b));
+  bool direct = columns == 64 && !p.bias && size_of(p.out_dtype) == sizeof(T);
+  if (direct) return kernel(a, p.lda, rows, block, p.k(), reinterpret_cast<T*>(p.out_at(row, b * 64)), p.ldo);
+  alignas(64) T sums[kTileRows * 64];
+  kernel(a, p.lda, rows, block, p.k(), sums, 64);
+  if constexpr (sizeof(T) == 8) {
+    for (int64_t r = 0; r < rows; ++r)
+      std::memcpy(p.out_at(row + r, b * 64), sums + r * 64, size_t(columns) * sizeof(T));
+  } else {
+    p.store(sums, 64, row, b * 64, rows, columns);
+  }
+}
+
+void own_tile_i8(const Product& p, int64_t row, int64_t b) {
+  int64_t rows = std::min(p.m - row, kTileRows), columns = std::min(p.n() - b * 64, int64_t{64});
+  int64_t padded = (p.k() + 3) / 4 * 4;
+  auto* a = static_cast<int8_t*>(thread_scratch(2, size_t(rows * padded)));
+  std::memset(a, 0, size_t(rows * padded));
+  for (int64_t r = 0; r < rows; ++r) std::memcpy(a + r * padded, p.a_row(row + r), size_t(p.k()));
+  int32_t sums[kTileRows * 64];
+  matmul_kernels().rows_i8_plain(a, padded, int(rows), reinterpret_cast<const int8_t*>(p.w.block(b)), p.k(),
+                                 sums);
+  for (int64_t r = 0; r < rows; ++r)
+    std::memcpy(p.out_at(row + r, b * 64), sums + r * 64, size_t(columns) * 4);
+}
+
+void own_tiles(const Product& p) {
+  int64_t row_tiles = (p.m + kTileRows - 1) / kTileRows;
+  parallel_parts(row_tiles * p.w.blocks(), [&](int64_t part, int) {
+    int64_t row = part % row_tiles * kTileRows, b = part / row_tiles;
+    if (p.compute == DType::f64) return own_tile<double>(p, matmul_kernels().block_f64, row, b);
+    if (p.compute == DType::f32) return own_tile<float>(p, matmul_kernels().block_f32, row, b);
+    own_tile_i8(p, row, b);
+  });
+}
+
+// ---- the library's tiles ----
+
+// Dense rows as the library takes them; i8 as u8, shifted by 128. `held` keeps a copy alive.
+const std::byte* dense_rows(const Product& p, BufferPtr& held) {
+  bool shift = p.compute == DType::i8;
+  if (!shift && (p.lda == p.k() || p.m == 1)) return p.a;
+  size_t row_bytes = size_t(p.k()) * size_of(p.compute);
+  held = allocate(size_t(p.m) * row_bytes);
+  parallel_parts((p.m + 63) / 64, [&](int64_t part, int) {
+    for (int64_t row = part * 64; row < std::min(p.m, part * 64 + 64); ++row) {
+      std::byte* line = held->data() + size_t(row) * row_bytes;
+      if (shift)
+        matmul_kernels().shift_i8(reinterpret_cast<const int8_t*>(p.a_row(row)),
+                                  reinterpret_cast<uint8_t*>(line), p.k());
+      else
+        std::memcpy(line, p.a_row(row), row_bytes);
+    }
+  });
+  return held->data();
+}
+
+struct LibraryTiles {
+  const Product& p;
+  const std::byte* a; // dense
+  int64_t width, least_rows;
+
+  void tile(int64_t row, int64_t col) const {
+    int64_t rows = std::min(p.m - row, kTileRows), columns = std::min(p.n() - col, width);
+    size_t row_bytes = size_t(p.k()) * size_of(p.compute);
+    const std::byte* from = a + size_t(row) * row_bytes;
+    const std::byte* blocks = p.w.block(col / 64);
+    if (rows < least_rows) { // the row twice, since the kernel for one sums in another order
+      auto* twice = static_cast<std::byte*>(thread_scratch(1, 2 * row_bytes));
+      std::memcpy(twice, from, row_bytes);
+      std::memcpy(twice + row_bytes, from, row_bytes);
+      from = twice;
+    }
+    int64_t computed = std::max(rows, least_rows);
+    bool direct =
+        computed == rows && columns == p.n() && p.ldo == p.n() && !p.bias && p.out_dtype == DType::f32;
+    if (direct) return library_tile(p.compute, from, rows, p.k(), blocks, columns, p.out_at(row, col));
+    void* sums = thread_scratch(2, size_t(kTileRows * kTileColumns) * 4);
+    library_tile(p.compute, from, computed, p.k(), blocks, columns, sums);
+    if (p.compute == DType::i8)
+      matmul_kernels().store_i8(static_cast<const int32_t*>(sums), columns, rows, columns,
+                                p.w.column_sums() + col, reinterpret_cast<int32_t*>(p.out_at(row, col)),
+                                p.ldo);
+    else
+      p.store(sums, columns, row, col, rows, columns);
+  }
+};
+
+void library_tiles(const Product& p) {
+  BufferPtr held;
+  LibraryTiles work{p, dense_rows(p, held), p.m <= kTileRows ? kTileColumnsOfFew : kTileColumns, 1};
+  if (p.m % kTileRows == 1 && p.compute != DType::i8)
+    work.least_rows = sum_order(p.compute, p.k()).least_rows;
+  int64_t row_tiles = (p.m + kTileRows - 1) / kTileRows, col_tiles = (p.n() + work.width - 1) / work.width;
+  // Neighbouring parts share a tile of weights, the larger operand.
+  parallel_parts(row_tiles * col_tiles, [&](int64_t part, int) {
+    work.tile(part % row_tiles * kTileRows, part / row_tiles * work.width);
+  });
+}
+
+} // namespace
+
+const MatmulKernels& matmul_kernels() {
+  static const MatmulKernels& chosen = isa_level() == IsaLevel::v4   ? isa_v4::matmul_kernels()
+                                       : isa_level() == IsaLevel::v3 ? isa_v3::matmul_kernels()
+                                                                     : isa_v2::matmul_kernels();
+  return chosen;
+}
+
+bool native_bf16() { return cpu_features().avx512_bf16; }
+bool native_int8() { return cpu_features().avx512_vnni; }
+
+void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& w, void* out,
+                   DType out_dtype, int64_t ldo, const float* bias) {
+  Product p{compute, static_cast<const std::byte*>(a), m,         lda,
+            w,       static_cast<std::byte*>(out),     out_dtype, ldo,
+            bias};
+  check(p);
+  if (p.m == 0 || p.n() == 0) return;
+  if (p.k() == 0) return fill_empty(p);
+  if (!library_computes(compute)) return own_tiles(p);
+  if (m <= kFewRows) {
+    SumOrder order = compute == DType::i8 ? SumOrder{SumOrder::chunks, p.k(), 1} : sum_order(compute, p.k());
+    if (order.kind != SumOrder::unknown) return few_rows(p, order);
+  }
+  library_tiles(p);
+}
+
+void matmul_plain(DType compute, const void* a, int64_t m, int64_t lda, const void* b, int64_t b_row_stride,
+                  int64_t b_col_stride, int64_t n, int64_t k, void* out, DType out_dtype, int64_t ldo) {
+  if (compute != DType::f16) {
+    auto packed = pack_weights(compute, compute, b, n, k, b_col_stride, b_row_stride);
+    return matmul_packed(compute, a, m, lda, *packed, out, out_dtype, ldo);
+  }
+  auto packed = pack_weights(DType::f32, DType::f16, b, n, k, b_col_stride, b_row_stride);
+  BufferPtr wide = allocate(size_t(m * k) * sizeof(float));
+  auto* rows = static_cast<const uint16_t*>(a);
+  parallel_parts(m, [&](int64_t row, int) {
+    cpu::map_kernels().load[size_t(DType::f16)](wide->as<float>() + row * k, rows + row * lda, k);
+  });
+  matmul_packed(DType::f32, wide->data(), m, k, *packed, out, out_dtype, ldo);
+}
+
+} // namespace wane

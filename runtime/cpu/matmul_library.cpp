@@ -1,0 +1,142 @@
+// oneDNN on one tile. Primitives, scratchpads and streams belong to a thread: a scratchpad shared by
+// concurrent runs gives wrong results, and its OpenMP must not start threads of its own.
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <tuple>
+
+#include <dlfcn.h>
+#include <dnnl.hpp>
+
+#include "runtime/cpu/isa.h"
+#include "runtime/cpu/matmul_tiles.h"
+
+namespace wane {
+namespace {
+
+using dnnl::memory;
+constexpr size_t kMostPrimitives = 1024; // per thread
+
+const dnnl::engine& library() {
+  static const dnnl::engine engine = [] {
+    // `all` too is set, so that the library's environment variables do not decide.
+    dnnl::set_max_cpu_isa(isa_level() == IsaLevel::v4   ? dnnl::cpu_isa::all
+                          : isa_level() == IsaLevel::v3 ? dnnl::cpu_isa::avx2
+                                                        : dnnl::cpu_isa::sse41);
+    return dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
+  return engine;
+}
+
+struct Types {
+  memory::data_type a, w, out;
+  memory::format_tag layout;
+};
+Types types_of(DType compute) {
+  using D = memory::data_type;
+  using F = memory::format_tag;
+  switch (compute) {
+  case DType::f32: return {D::f32, D::f32, D::f32, F::BA16a64b};
+  case DType::bf16: return {D::bf16, D::bf16, D::f32, F::BA16a64b2a};
+  case DType::i8: return {D::u8, D::s8, D::s32, F::BA16a64b4a};
+  default: throw error(Fault::internal, "matmul: no library kernel for {}", name_of(compute));
+  }
+}
+
+using Shape = std::tuple<DType, int64_t, int64_t, int64_t>; // compute, rows, k, columns
+
+dnnl::matmul::primitive_desc describe(const Shape& shape) {
+  auto [compute, rows, k, columns] = shape;
+  Types t = types_of(compute);
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  memory::desc a({rows, k}, t.a, memory::format_tag::ab), w({k, columns}, t.w, t.layout);
+  memory::desc out({rows, columns}, t.out, memory::format_tag::ab);
+  dnnl::matmul::primitive_desc made(dnnl::matmul::desc(a, w, out), attributes, library());
+  std::string name = made.impl_info_str();
+  if (name.find("ref") != std::string::npos)
+    throw error(Fault::internal, "matmul: oneDNN would run [{} x {} x {}] {} with its reference code {}",
+                rows, k, columns, name_of(compute), name);
+  return made;
+}
+
+// A primitive with its four arguments bound once; only the pointers change.
+struct Tile {
+  dnnl::matmul primitive;
+  memory a, w, out, scratchpad;
+  std::unordered_map<int, memory> arguments;
+
+  explicit Tile(const dnnl::matmul::primitive_desc& d)
+      : primitive(d), a(d.src_desc(), library(), nullptr), w(d.weights_desc(), library(), nullptr),
+        out(d.dst_desc(), library(), nullptr),
+        scratchpad(d.scratchpad_desc(), library(), nullptr), arguments{{DNNL_ARG_SRC, a},
+                                                                       {DNNL_ARG_WEIGHTS, w},
+                                                                       {DNNL_ARG_DST, out},
+                                                                       {DNNL_ARG_SCRATCHPAD, scratchpad}} {}
+};
+
+struct ThreadState {
+  dnnl::stream stream{library()};
+  std::map<Shape, Tile> tiles;
+
+  ThreadState() {
+    using Set = void (*)(int);
+    if (auto set = reinterpret_cast<Set>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"))) set(1);
+  }
+
+  Tile& tile(const Shape& shape) {
+    auto found = tiles.find(shape);
+    if (found != tiles.end()) return found->second;
+    if (tiles.size() >= kMostPrimitives) tiles.clear();
+    return tiles.try_emplace(shape, describe(shape)).first->second;
+  }
+};
+
+// oneDNN's exceptions as ours; "out of memory" and the like.
+template <class F> auto guarded(F&& body) {
+  try {
+    return body();
+  } catch (const dnnl::error& e) {
+    throw error(Fault::internal, "matmul: oneDNN failed: {}", e.message);
+  }
+}
+
+} // namespace
+
+void* thread_scratch(int slot, size_t bytes) {
+  thread_local std::array<BufferPtr, 4> blocks;
+  auto& block = blocks[size_t(slot)];
+  if (!block || block->bytes() < bytes) {
+    block.reset();
+    block = allocate(bytes);
+  }
+  return block->data();
+}
+
+bool library_computes(DType compute) {
+  if (isa_level() != IsaLevel::v4) return false;
+  return compute == DType::f32 || (compute == DType::bf16 && native_bf16())
+         || (compute == DType::i8 && native_int8());
+}
+
+std::string library_implementation(DType compute, int64_t rows, int64_t k, int64_t columns) {
+  return guarded([&] { return std::string(describe({compute, rows, k, columns}).impl_info_str()); });
+}
+
+void library_tile(DType compute, const void* a, int64_t rows, int64_t k, const void* blocks, int64_t columns,
+                  void* out) {
+  guarded([&] {
+    thread_local std::optional<ThreadState> state;
+    if (!state) state.emplace();
+    Tile& tile = state->tile({compute, rows, k, columns});
+    tile.a.set_data_handle(const_cast<void*>(a));
+    tile.w.set_data_handle(const_cast<void*>(blocks));
+    tile.out.set_data_handle(out);
+    tile.scratchpad.set_data_handle(
+        thread_scratch(0, std::max<size_t>(tile.scratchpad.get_desc().get_size(), 64)));
+    tile.primitive.execute(state->stream, tile.arguments);
+  });
+}
+
+} // namespace wane

@@ -1,0 +1,258 @@
+#include "runtime/flush.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <unordered_map>
+
+#include "runtime/buffer.h"
+#include "runtime/cpu/interpreter.h"
+#include "runtime/program.h"
+
+namespace wane {
+namespace {
+
+std::atomic<bool> fuse{[] {
+  const char* set = std::getenv("WANE_FUSE");
+  return !(set && std::strcmp(set, "0") == 0);
+}()};
+std::atomic<ProgramHook> hook{nullptr};
+FlushCounts counts;
+
+bool pending(const Node& node) { return node.kind == NodeKind::map || node.kind == NodeKind::reduce; }
+
+// The program of one pending tree, with the leaves it reads.
+class Builder {
+public:
+  explicit Builder(const NodePtr& root) : root_(root) {
+    program.reductions = 0;
+    visit(root);
+    program.outputs = {index_.at(root.get())};
+  }
+
+  Program program;
+  std::vector<Tensor> leaves; // by input number; flushed, so alive until the run is over
+  std::vector<const Node*> constants;
+  std::vector<const Node*> step_nodes;
+
+private:
+  int16_t visit(const NodePtr& node) {
+    if (auto found = index_.find(node.get()); found != index_.end()) return found->second;
+    if (pending(*node) && node != root_) {
+      // Computed inside an earlier program already: cheap once, but the second reader gets the stored elements.
+      if (node->was_interior && node.use_count() > 2) flush(node);
+      else node->was_interior = true;
+    }
+    Step step{.kind = StepKind::input, .dtype = node->dtype};
+    if (node->kind == NodeKind::constant) {
+      step.kind = StepKind::constant;
+      step.index = int16_t(program.constants++);
+      constants.push_back(node.get());
+    } else if (pending(*node)) {
+      step.kind = node->kind == NodeKind::map ? StepKind::map : StepKind::reduce;
+      step.op = node->op;
+      step.reduction = node->reduction;
+      for (size_t i = 0; i < 3 && node->args[i]; ++i) step.args[i] = visit(node->args[i]);
+      program.reductions += step.kind == StepKind::reduce;
+      if (step.kind == StepKind::map && step.op == Op::lookup) program.tables.push_back(program.steps[size_t(step.args[1])].index);
+    } else {
+      step.index = int16_t(program.inputs++);
+      leaves.push_back(Tensor(node).flushed());
+    }
+    auto place = int16_t(program.steps.size());
+    program.steps.push_back(step);
+    step_nodes.push_back(node.get());
+    index_.emplace(node.get(), place);
+    return place;
+  }
+
+  NodePtr root_;
+  std::unordered_map<const Node*, int16_t> index_;
+};
+
+// Merges neighbouring dims of `shape` wherever every operand walks them as one.
+void collapse(Shape& shape, std::vector<Strides>& strides) {
+  Shape merged;
+  std::vector<Strides> out(strides.size());
+  for (int d = 0; d < shape.rank(); ++d) {
+    if (shape[d] == 1) continue;
+    bool joins = merged.rank() > 0;
+    for (size_t i = 0; joins && i < strides.size(); ++i) joins = out[i].back() == strides[i][d] * shape[d];
+    if (joins) {
+      merged[merged.rank() - 1] *= shape[d];
+      for (size_t i = 0; i < strides.size(); ++i) out[i][merged.rank() - 1] = strides[i][d];
+    } else {
+      merged.push_back(shape[d]);
+      for (size_t i = 0; i < strides.size(); ++i) out[i].push_back(strides[i][d]);
+    }
+  }
+  shape = merged;
+  strides = out;
+}
+
+Shape drop_last(const Shape& shape) {
+  Shape out;
+  for (int d = 0; d + 1 < shape.rank(); ++d) out.push_back(shape[d]);
+  return out;
+}
+
+// Marks steps that have one value a row. `inputs` says it for the inputs; a map has what its operands have.
+void mark_rows(Builder& build, const std::vector<bool>& inputs) {
+  for (auto& step : build.program.steps) {
+    if (step.kind == StepKind::input) step.per_row = inputs[size_t(step.index)];
+    if (step.kind == StepKind::reduce) step.per_row = true;
+    if (step.kind != StepKind::map) continue;
+    bool any = false, all = true;
+    int operands = step.op == Op::lookup ? 1 : 3;
+    for (int i = 0; i < operands && step.args[i] >= 0; ++i) {
+      const Step& arg = build.program.steps[size_t(step.args[i])];
+      if (arg.kind == StepKind::constant) continue;
+      any |= arg.per_row;
+      all &= arg.per_row;
+    }
+    step.per_row = any && all;
+  }
+}
+
+void fill_inputs(Builder& build, Launch& launch, const std::vector<Strides>& strides, bool has_row_dim) {
+  launch.inputs.resize(build.leaves.size());
+  for (size_t i = 0; i < build.leaves.size(); ++i) {
+    LaunchInput& in = launch.inputs[i];
+    const Tensor& leaf = build.leaves[i];
+    in.data = leaf.bytes();
+    if (build.program.is_table(int(i))) {
+      in.count = leaf.count();
+      in.inner = leaf.strides().back();
+      in.outer = launch.outer; // unused, but of the right rank
+      continue;
+    }
+    in.outer = has_row_dim ? drop_last(strides[i]) : strides[i];
+    in.inner = has_row_dim ? strides[i].back() : 0;
+  }
+  for (const Node* node : build.constants) {
+    launch.constants.push_back(node->value);
+    launch.integers.push_back(node->integer);
+  }
+}
+
+// Maps alone: dims collapse as far as they go and the innermost is the row.
+void plan_flat(Builder& build, Launch& launch, const Shape& shape) {
+  std::vector<Strides> strides;
+  for (size_t i = 0; i < build.leaves.size(); ++i) {
+    const Tensor& leaf = build.leaves[i];
+    bool table = build.program.is_table(int(i));
+    strides.push_back(table ? broadcast_strides({}, {}, shape) : broadcast_strides(leaf.shape(), leaf.strides(), shape));
+  }
+  Shape merged = shape;
+  strides.push_back(dense_strides(shape)); // the result keeps the order of its elements
+  collapse(merged, strides);
+  strides.pop_back();
+  if (merged.rank() == 0) {
+    merged.push_back(1);
+    for (auto& s : strides) s.push_back(1);
+  }
+  launch.n = merged.back();
+  launch.outer = drop_last(merged);
+  launch.rows = launch.outer.count();
+  std::vector<bool> per_row;
+  for (size_t i = 0; i < strides.size(); ++i) per_row.push_back(strides[i].back() == 0 && launch.n > 1 && !build.program.is_table(int(i)));
+  mark_rows(build, per_row);
+  build.program.steps[size_t(build.program.outputs[0])].per_row = false;
+  fill_inputs(build, launch, strides, true);
+}
+
+// With reductions the last dim is the row, as long as the reduced operands are.
+void plan_rows(Builder& build, Launch& launch, const Shape& shape, int64_t row) {
+  Shape full = shape;
+  full[full.rank() - 1] = row;
+  std::vector<Strides> strides;
+  std::vector<int64_t> inner;
+  std::vector<bool> per_row;
+  for (size_t i = 0; i < build.leaves.size(); ++i) {
+    const Tensor& leaf = build.leaves[i];
+    bool table = build.program.is_table(int(i));
+    Strides s = table ? broadcast_strides({}, {}, full) : broadcast_strides(leaf.shape(), leaf.strides(), full);
+    bool one = leaf.rank() == 0 || leaf.shape().back() == 1;
+    inner.push_back(one && row > 1 ? 0 : row == 1 ? 1 : s.back());
+    per_row.push_back(one && row > 1 && !table);
+    strides.push_back(drop_last(s));
+  }
+  Shape outer = drop_last(full);
+  strides.push_back(dense_strides(outer));
+  collapse(outer, strides);
+  strides.pop_back();
+  launch.n = row;
+  launch.outer = outer;
+  launch.rows = outer.count();
+  mark_rows(build, per_row);
+  for (size_t s = 0; s < build.program.steps.size(); ++s) { // a wide constant makes its map wide
+    auto& step = build.program.steps[s];
+    if (step.kind == StepKind::map && row > 1) step.per_row = build.step_nodes[s]->shape.rank() == 0 || build.step_nodes[s]->shape.back() == 1;
+  }
+  fill_inputs(build, launch, strides, false);
+  for (size_t i = 0; i < inner.size(); ++i)
+    if (!build.program.is_table(int(i))) launch.inputs[i].inner = inner[i];
+}
+
+void become_leaf(Node& node, BufferPtr buffer) {
+  node.kind = NodeKind::leaf;
+  node.buffer = std::move(buffer);
+  node.strides = dense_strides(node.shape);
+  node.offset = 0;
+  node.args = {};
+  node.ops = node.height = node.inputs = node.reductions = 0;
+  node.row = node.retained = 0;
+}
+
+// A program of one constant: stored out in full.
+NodePtr stored_constant(const NodePtr& node) {
+  auto copy = std::make_shared<Node>();
+  copy->kind = NodeKind::map;
+  copy->op = Op::cast;
+  copy->dtype = node->dtype;
+  copy->shape = node->shape;
+  copy->origin = node->origin;
+  copy->made_by = node->made_by;
+  copy->args[0] = std::make_shared<Node>(*node);
+  copy->ops = copy->height = 1;
+  return copy;
+}
+
+} // namespace
+
+void flush(const NodePtr& node) {
+  if (node->kind == NodeKind::constant) {
+    NodePtr copy = stored_constant(node);
+    flush(copy);
+    become_leaf(*node, copy->buffer);
+    return;
+  }
+  if (!pending(*node)) return;
+  check_interrupt();
+  BufferPtr buffer = allocate(size_t(node->shape.count()) * size_of(node->dtype), node->origin);
+  if (node->shape.count() > 0) {
+    try {
+      Builder build(node);
+      Launch launch;
+      if (node->row) plan_rows(build, launch, node->shape, node->row);
+      else plan_flat(build, launch, node->shape);
+      launch.outputs = {{buffer->data()}};
+      if (auto seen = hook.load()) seen(build.program);
+      ++counts.programs;
+      counts.ops += uint64_t(node->ops);
+      cpu::run(build.program, launch);
+    } catch (Error& e) {
+      e.at(node->origin);
+      throw;
+    }
+  }
+  become_leaf(*node, std::move(buffer));
+}
+
+bool fuse_enabled() { return fuse.load(std::memory_order_relaxed); }
+void set_fuse(bool on) { fuse.store(on); }
+void set_program_hook(ProgramHook h) { hook.store(h); }
+FlushCounts flush_counts() { return counts; }
+
+} // namespace wane

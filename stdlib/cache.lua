@@ -1,0 +1,123 @@
+-- The cache of a batch: keys and values kept for every layer, the one mutable noun of a model besides a buffer. A
+-- forward without a cache gets one that keeps nothing, so that architectures are written once.
+local core = require "wane.core"
+local modules = require "wane.module"
+local options = require "wane.options"
+
+local M = {}
+
+local INSIDE = {}
+local Cache = { __name = "cache" }
+local methods, getters = {}, {}
+
+local function new(inside)
+  return setmetatable({ [INSIDE] = inside }, Cache)
+end
+
+-- A cache for `samples` samples; nil: as many as its first forward has.
+function M.new(samples)
+  return new { kept = samples and core.cache(samples), keeps = true, first = 0 }
+end
+
+-- One that keeps nothing, for a single forward.
+function M.transient()
+  return new { keeps = false, first = 0 }
+end
+
+-- The cache of some of its samples (1-based), sharing what is kept of them.
+function M.subset(cache, samples)
+  return new { kept = cache[INSIDE].kept:subset(samples), keeps = true, first = 0 }
+end
+
+function M.is(value)
+  return type(value) == "table" and rawget(value, INSIDE) ~= nil
+end
+
+local function all_equal(positions)
+  for _, position in ipairs(positions) do
+    if position ~= positions[1] then return false end
+  end
+  return true
+end
+
+-- What `cache.position` tells during the next forward: a number, or a list of one per sample where they differ.
+local function place(inside)
+  if not inside.kept then return 0, 0 end
+  local positions, last = inside.kept:positions(), 0
+  for _, position in ipairs(positions) do last = math.max(last, position) end
+  if all_equal(positions) then return positions[1] or 0, last end
+  return positions, last
+end
+
+-- Before a forward of [batch, tokens]: the cache must be of this batch, and its tokens within `limit` positions.
+function M.enter(cache, batch, tokens, limit, where)
+  local inside = rawget(cache, INSIDE)
+  if inside.freed then core.fail(where .. ": the cache was freed") end
+  if inside.keeps and not inside.kept then inside.kept = core.cache(batch) end
+  if inside.kept and inside.kept.samples ~= batch then
+    core.fail(("%s: the cache holds %d samples, the tokens are of %d"):format(where, inside.kept.samples, batch))
+  end
+  local last
+  inside.first, last = place(inside)
+  if limit and last + tokens > limit then
+    core.fail(("%s: %d tokens after %d: the model has %d positions"):format(where, tokens, last, limit))
+  end
+end
+
+-- After a forward: its tokens count as read.
+function M.leave(cache, tokens)
+  local inside = rawget(cache, INSIDE)
+  if not inside.kept then return end
+  inside.kept:advance(tokens)
+  inside.first = place(inside)
+end
+
+-- cache:attend(module, q, k, v, { window, scale }): q [batch, tokens, heads, dim], k and v [batch, tokens, kv_heads,
+-- dim], appended at each sample's position; causal attention, heads in groups. window: the number of last tokens each
+-- one sees, itself among them; scale: 1 / sqrt(dim).
+function methods:attend(module, q, k, v, given)
+  local inside = rawget(self, INSIDE)
+  options.arg("cache:attend", 1, "self", module, "layer")
+  options.arg("cache:attend", 2, "q", q, "tensor")
+  local set = given and options.check("cache:attend", given, {}, { "window", "scale" }) or {}
+  local node = modules.node(module)
+  local kv = node.state.kv
+  if kv then k, v = kv.apply(k), kv.apply(v) end
+  local shape = q.shape
+  local scale = set.scale or 1 / math.sqrt(shape[#shape])
+  return core.attend(inside.kept, node.path or tostring(module), q, k, v, set.window or 0, scale)
+end
+
+function methods:free()
+  local inside = rawget(self, INSIDE)
+  if inside.kept then inside.kept:free() end
+  inside.kept, inside.freed = nil, true
+end
+
+function getters.position(inside) return inside.first end
+function getters.samples(inside) return inside.kept and inside.kept.samples or 0 end
+function getters.bytes(inside) return inside.kept and inside.kept.bytes or 0 end
+
+function Cache:__index(key)
+  local get = getters[key]
+  if get then return get(rawget(self, INSIDE)) end
+  local method = methods[key]
+  if method then return method end
+  options.unknown("cache", "field", key, { "attend", "bytes", "free", "position", "samples" }, "it has")
+end
+
+function Cache:__newindex(key)
+  core.fail(("cache: assigning to '%s': a cache changes by what a model reads"):format(tostring(key)))
+end
+
+function Cache:__close() methods.free(self) end
+
+function Cache:__tostring()
+  local inside = rawget(self, INSIDE)
+  if inside.freed then return "cache, freed" end
+  if not inside.kept then return "cache, empty" end
+  return ("cache of %d samples at %s, %.1f MiB"):format(inside.kept.samples,
+    table.concat(inside.kept:positions(), ", "), inside.kept.bytes / 2 ^ 20)
+end
+
+return M
