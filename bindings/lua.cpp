@@ -165,6 +165,14 @@ void push_method(lua_State* L, const Method& method) {
   lua_pushcclosure(L, trampoline, 1);
 }
 
+const Method* method_at(lua_State* L, int index) {
+  if (lua_tocfunction(L, index) != trampoline) return nullptr;
+  lua_getupvalue(L, index, 1);
+  auto* method = static_cast<const Method*>(lua_touserdata(L, -1));
+  lua_pop(L, 1);
+  return method;
+}
+
 void set_methods(lua_State* L, std::span<Method> methods, bool are_methods) {
   for (auto& method : methods) {
     method.is_method = are_methods;

@@ -56,6 +56,7 @@ void push(lua_State* L, std::span<const int64_t> list);
 void push(lua_State* L, std::span<const std::string> list);
 inline void push_boolean(lua_State* L, bool value) { lua_pushboolean(L, value); }
 void push_method(lua_State* L, const Method& method);
+const Method* method_at(lua_State* L, int index); // of a bound function, else null
 void set_methods(lua_State* L, std::span<Method> methods, bool are_methods); // into the table on top
 
 // A userdata holding a T. The name is its metatable's key and what messages call it.

@@ -59,22 +59,13 @@ std::string overview(const std::map<std::string, Doc>& docs) {
   return out;
 }
 
-const Method* method_of(lua_State* L, int index) { // of a bound function
-  if (!lua_iscfunction(L, index) || !lua_getupvalue(L, index, 1)) return nullptr;
-  auto* method = lua_islightuserdata(L, -1) ? static_cast<const Method*>(lua_touserdata(L, -1)) : nullptr;
-  lua_pop(L, 1);
-  if (!method) return nullptr;
-  push_method(L, *method); // the same function again proves that the pointer is one of ours
-  bool bound = lua_tocfunction(L, -1) == lua_tocfunction(L, index);
-  lua_pop(L, 1);
-  return bound ? method : nullptr;
-}
-
 // The name under which the module "wane" holds a value.
 std::string name_in_module(lua_State* L, int value) {
   std::string found;
+  int top = lua_gettop(L);
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  if (lua_getfield(L, -1, "wane") == LUA_TTABLE) {
+  lua_getfield(L, -1, "wane");
+  if (luaL_getmetafield(L, -1, "__exports") == LUA_TTABLE) {
     lua_pushnil(L);
     while (lua_next(L, -2)) {
       bool same = lua_rawequal(L, -1, value) && lua_type(L, -2) == LUA_TSTRING;
@@ -82,7 +73,7 @@ std::string name_in_module(lua_State* L, int value) {
       if (same && (found.empty() || lua_tostring(L, -1) < found)) found = lua_tostring(L, -1);
     }
   }
-  lua_pop(L, 2);
+  lua_settop(L, top);
   return found;
 }
 
@@ -90,7 +81,7 @@ std::string help_for_value(lua_State* L, int index) {
   auto& docs = host(L).docs;
   auto name = name_in_module(L, index);
   if (auto doc = docs.find("wane." + name); !name.empty() && doc != docs.end()) return entry_text(doc->first, doc->second);
-  if (auto* method = method_of(L, index))
+  if (auto* method = method_at(L, index))
     return entry_text(name.empty() ? method->name : "wane." + name, {method->signature, method->doc});
   if (test_object<TensorBox>(L, index)) return help_text(L, "tensor");
   throw error("help: nothing is written about this {}", type_name(L, index)).hint("help() lists what there is");
@@ -112,7 +103,17 @@ int document(Args& a) {
   return 0;
 }
 
+int fields_of_tensors(Args& a) { return results(a.L, std::span<const std::string>(tensor_fields())); }
+
+int metatable_of(Args& a) { // for completion; the metatable of a table, also a hidden one
+  int index = a.take();
+  if (!lua_istable(a.L, index) || !lua_getmetatable(a.L, index)) lua_pushnil(a.L);
+  return 1;
+}
+
 Method functions[] = {
+    {"tensor_fields", fields_of_tensors, "() -> names", "Fields and methods of tensors.", Kind::plain},
+    {"metatable", metatable_of, "(table) -> table or nil", "The metatable of a table.", Kind::plain},
     {"help", help_of, "([name or value]) -> text", "What is written about a name or a value.", Kind::plain},
     {"document", document, "(name, signature, doc)", "Registers the text that help() shows for a name.", Kind::plain},
 };

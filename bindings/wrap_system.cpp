@@ -62,10 +62,7 @@ int fail(Args& a) {
 }
 
 int origin(Args& a) {
-  auto place = where(a.L);
-  push(a.L, std::string_view(to_string(place)));
-  push(a.L, int64_t(place.line));
-  return 2;
+  return results(a.L, std::string_view(to_string(where(a.L))));
 }
 
 int nearest(Args& a) {
@@ -125,6 +122,12 @@ int memory(Args& a) {
   return 1;
 }
 
+int environment(Args& a) {
+  const char* value = std::getenv(std::string(a.string("name")).c_str());
+  if (!value) return lua_pushnil(a.L), 1;
+  return results(a.L, std::string_view(value));
+}
+
 int check(Args&) { return check_interrupt(), 0; }
 int version(Args& a) { return results(a.L, std::string_view(version_text())); }
 int known_model(Args& a) {
@@ -147,7 +150,7 @@ int native_bf16_of(Args& a) { return push_boolean(a.L, has_native_bf16()), 1; }
 
 Method functions[] = {
     {"fail", fail, "(message, { notes, hint, fault, at })", "Raises an error at the user's line.", Kind::plain},
-    {"origin", origin, "() -> place, line", "The user's line now.", Kind::plain},
+    {"origin", origin, "() -> place", "The user's line now.", Kind::plain},
     {"nearest", nearest, "(name, names) -> name or nil", "The name most like this one.", Kind::plain},
     {"next_draw", draw_key, "(stream) -> key", "The key of the next draw of a stream.", Kind::plain},
     {"random_uniform", draw_number, "(key, i) -> number", "Number i of a draw, in [0, 1).", Kind::plain},
@@ -158,6 +161,7 @@ Method functions[] = {
     {"progress", progress, "(text or nil)", "Shows or hides the status line.", Kind::plain},
     {"note", note, "(text)", "A line on stderr.", Kind::plain},
     {"memory", memory, "() -> { live, cached, peak, ceiling, resident }", "Bytes.", Kind::plain},
+    {"environment", environment, "(name) -> text or nil", "An environment variable.", Kind::plain},
     {"check_interrupt", check, "()", "Raises after Ctrl-C.", Kind::plain},
     {"version", version, "() -> text", "wane's version.", Kind::plain},
     {"known_model", known_model, "(name) -> path or nil, command", "Where a known model is, and how to fetch it.",

@@ -1,19 +1,25 @@
 // The flat template: maps without reductions, one element a lane and step. The generated kernel is
-//   for (long long i = wane_first(); i < total; i += wane_step()) { place, loads, maps, one store }
+//   for (WaneWalk walk(launch.n); walk.row < launch.rows; walk.next(launch.n)) { offsets, loads, maps, one
+//   store }
 #pragma once
 
-WANE_FN long long wane_first() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
-WANE_FN long long wane_step() { return (long long)gridDim.x * blockDim.x; }
+// Where a lane is: element row * n + column, and where its next element lies, found with two divisions of 32
+// bits before the first and none after it. A launch has fewer than 2^32 lanes.
+struct WaneWalk {
+  long long row, column;
+  long long rows_on, columns_on;
 
-// Row and column of element i. A single row, which all dense maps collapse to, needs no division; numbers below
-// 2^32 need a short one.
-template <int inputs, int constants>
-WANE_FN void wane_place(const WaneLaunch<inputs, constants>& launch, long long i, long long& column, long long (&at)[inputs]) {
-  long long row = 0;
-  if (launch.rows != 1) {
-    if ((i | launch.n) >> 32) row = i / launch.n;
-    else row = (unsigned)i / (unsigned)launch.n;
+  __device__ __forceinline__ WaneWalk(long long n) {
+    divide(blockIdx.x * blockDim.x + threadIdx.x, n, row, column);
+    divide(gridDim.x * blockDim.x, n, rows_on, columns_on);
   }
-  column = i - row * launch.n;
-  wane_offsets(launch, row, at);
-}
+  __device__ __forceinline__ void next(long long n) {
+    row += rows_on, column += columns_on;
+    if (column >= n) column -= n, ++row;
+  }
+  static __device__ __forceinline__ void divide(unsigned i, long long n, long long& row, long long& column) {
+    const bool inside = i < n; // also where n has more than 32 bits
+    row = inside ? 0 : i / (unsigned)n;
+    column = inside ? i : i % (unsigned)n;
+  }
+};

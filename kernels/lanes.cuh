@@ -1,10 +1,11 @@
-// What every generated CUDA program shares: its arguments, and how stored elements become the type they are computed
-// in and back. Pasted after ops.h; includes nothing, so that NVRTC needs a few milliseconds for it. The arithmetic
-// is that of runtime/cpu/isa/map_kernels.cpp, so that both back ends give the same bits.
+// What every generated CUDA program shares: its arguments, and how stored elements become the type they are
+// computed in and back. Pasted after ops.h; includes nothing, so that NVRTC needs a few milliseconds for it.
+// The arithmetic is that of runtime/cpu/isa/map_kernels.cpp, so that both back ends give the same bits.
 #pragma once
 
-// Arguments of a launch (runtime/cuda/launch.h packs them). Strides count elements; a program's structure fixes the
-// numbers of inputs and constants, everything else is a value here, so that one kernel serves every size.
+// Arguments of a launch (runtime/cuda/launch.h packs them). Strides count elements; a program's structure
+// fixes the numbers of inputs and constants, everything else is a value here, so that one kernel serves every
+// size.
 struct WaneInput {
   const void* data;
   long long inner;    // along the row; 0 where there is one value a row
@@ -24,20 +25,24 @@ template <int inputs_, int constants_> struct WaneLaunch {
   WaneNumber constants[constants_];
 };
 
-// The offset of each input's row: `row` taken apart over the outer dims, the last one fastest.
+// The offset of each input's row: `row` taken apart over the outer dims, the last one fastest. A launch has
+// fewer than 2^32 rows, since a division of 64 bits costs more than most maps.
 template <int inputs, int constants>
-WANE_FN void wane_offsets(const WaneLaunch<inputs, constants>& launch, long long row, long long (&at)[inputs]) {
+WANE_FN void wane_offsets(const WaneLaunch<inputs, constants>& launch, long long row,
+                          long long (&at)[inputs]) {
+  unsigned rest = (unsigned)row;
   for (int i = 0; i < inputs; ++i) at[i] = 0;
-  for (long long d = launch.rank - 1; d > 0; --d) {
-    const long long size = launch.outer[d], place = row % size;
-    row /= size;
+#pragma unroll 1
+  for (int d = (int)launch.rank - 1; d > 0; --d) {
+    const unsigned size = (unsigned)launch.outer[d], place = rest % size;
+    rest /= size;
     for (int i = 0; i < inputs; ++i) at[i] += place * launch.inputs[i].outer[d];
   }
-  for (int i = 0; i < inputs; ++i) at[i] += row * launch.inputs[i].outer[0];
+  for (int i = 0; i < inputs; ++i) at[i] += rest * launch.inputs[i].outer[0];
 }
 
-// lane and memory: what a stored element is computed as, and that rounded to how it is stored. load: element `column`
-// of the row at `at`; store: element i of the result; round: to the dtype and back.
+// lane and memory: what a stored element is computed as, and that rounded to how it is stored. load: element
+// `column` of the row at `at`; store: element i of the result; round: to the dtype and back.
 #define WANE_STORED(name, Memory, Lane, from, to)                                                            \
   WANE_FN Lane wane_lane_##name(Memory x) { return from; }                                                   \
   WANE_FN Memory wane_memory_##name(Lane x) { return (Memory)(to); }                                         \

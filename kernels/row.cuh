@@ -1,75 +1,96 @@
-// The row template: maps and reductions along rows. A group of lanes, 16 or the whole block, takes a row at a time;
-// every lane of it holds the row's values. Sums have one order everywhere: a row is cut in blocks of 256 elements,
-// lane l of 16 adds elements l, l + 16, ... of a block, the lanes are folded as a tree (8, 4, 2, 1), and the blocks'
-// results are added in order. That order is the CPU's, so the bits are the CPU's.
+// The row template: maps and reductions along rows. A group of lanes, 16 or the whole block, takes a row at a
+// time; every lane of it holds the row's values. Sums have one order everywhere: a row is cut in blocks of
+// 256 elements, lane l of 16 adds elements l, l + 16, ... of a block, the lanes are folded as a tree (8, 4,
+// 2, 1), and the blocks' results are added in order. That order is the CPU's, so the bits are the CPU's.
 #pragma once
 
-// What a reduction starts from, takes of an element, and how it joins two values. NaN wins in min, max and absmax.
+// What a reduction starts from, takes of an element, and how it joins two values. NaN wins in min, max and
+// absmax.
 struct WaneSum {
-  template <class T> static WANE_FN T start(T) { return T(0); }
-  template <class T> static WANE_FN T take(T x) { return x; }
-  template <class T> static WANE_FN T join(T a, T b) { return a + b; }
+  template <class T> static __device__ __forceinline__ T start(T) { return T(0); }
+  template <class T> static __device__ __forceinline__ T take(T x) { return x; }
+  template <class T> static __device__ __forceinline__ T join(T a, T b) { return a + b; }
 };
 struct WaneSumsq : WaneSum {
-  template <class T> static WANE_FN T take(T x) { return x * x; }
+  template <class T> static __device__ __forceinline__ T take(T x) { return x * x; }
 };
 struct WaneMax {
-  template <class T> static WANE_FN T start(T) { return -WANE_INFINITY(T); }
-  template <class T> static WANE_FN T take(T x) { return x; }
-  template <class T> static WANE_FN T join(T a, T b) { return ((b != b) | (b > a)) ? b : a; }
+  template <class T> static __device__ __forceinline__ T start(T) { return -WANE_INFINITY(T); }
+  template <class T> static __device__ __forceinline__ T take(T x) { return x; }
+  template <class T> static __device__ __forceinline__ T join(T a, T b) {
+    return ((b != b) | (b > a)) ? b : a;
+  }
 };
 struct WaneAbsmax : WaneMax {
-  template <class T> static WANE_FN T start(T) { return T(0); }
-  template <class T> static WANE_FN T take(T x) { return wane_abs(x); }
+  template <class T> static __device__ __forceinline__ T start(T) { return T(0); }
+  template <class T> static __device__ __forceinline__ T take(T x) { return wane_abs(x); }
 };
 struct WaneMin {
-  template <class T> static WANE_FN T start(T) { return WANE_INFINITY(T); }
-  template <class T> static WANE_FN T take(T x) { return x; }
-  template <class T> static WANE_FN T join(T a, T b) { return ((b != b) | (b < a)) ? b : a; }
+  template <class T> static __device__ __forceinline__ T start(T) { return WANE_INFINITY(T); }
+  template <class T> static __device__ __forceinline__ T take(T x) { return x; }
+  template <class T> static __device__ __forceinline__ T join(T a, T b) {
+    return ((b != b) | (b < a)) ? b : a;
+  }
 };
 
-enum { kWaneBlock = 256, kWaneLanes = 16, kWaneTeams = 32 }; // teams: sixteens of lanes in the largest thread block
+enum {
+  kWaneBlock = 256,
+  kWaneLanes = 16,
+  kWaneTeams = 32
+}; // teams: sixteens of lanes in the largest thread block
 
 // A lane's place in its group. With blockDim.x == 16 each team of 16 lanes is a group with rows of its own
 // (blockDim.y of them); otherwise blockDim.y is 1 and the block is one group.
 struct WaneGroup {
   int lane, team, teams;
   int first_team; // of the group, in the block's shared memory
-  unsigned mask;  // the team's lanes in its warp
+  unsigned mask;  // the lanes of its warp that run in step with it
   int turn = 0;   // shared memory is used in two halves in turn, so that one barrier a round is enough
 
-  __device__ WaneGroup() {
+  __device__ __forceinline__ WaneGroup() {
     lane = threadIdx.x % kWaneLanes, team = threadIdx.x / kWaneLanes, teams = blockDim.x / kWaneLanes;
     first_team = threadIdx.y * teams;
-    mask = (threadIdx.y * blockDim.x + threadIdx.x) % 32 < 16 ? 0xffffu : 0xffff0000u;
+    mask = teams > 1 ? 0xffffffffu : (threadIdx.y % 2 ? 0xffff0000u : 0xffffu);
   }
-  __device__ long long first_row() const { return (long long)blockIdx.x * blockDim.y + threadIdx.y; }
-  __device__ long long row_step() const { return (long long)gridDim.x * blockDim.y; }
-  __device__ bool leads() const { return threadIdx.x == 0; }
+  __device__ __forceinline__ long long first_row() const {
+    return (long long)blockIdx.x * blockDim.y + threadIdx.y;
+  }
+  __device__ __forceinline__ long long row_step() const { return (long long)gridDim.x * blockDim.y; }
+  __device__ __forceinline__ bool leads() const { return threadIdx.x == 0; }
 
-  __device__ void barrier() const {
-    if (teams == 1) __syncwarp(mask);
-    else __syncthreads();
+  __device__ __forceinline__ void barrier() const {
+    if (teams == 1)
+      __syncwarp(mask);
+    else
+      __syncthreads();
   }
 
-  // The block of 256 that this team takes in a round: its first element for this lane, and its end.
-  __device__ long long begin(long long round) const { return (round * teams + team) * kWaneBlock + lane; }
-  __device__ long long end(long long round, long long n) const {
-    const long long last = (round * teams + team + 1) * kWaneBlock;
+  // In a round the teams take one block of 256 each, from block `first` on: where this lane starts, and the
+  // end.
+  __device__ __forceinline__ long long begin(long long first) const {
+    return (first + team) * kWaneBlock + lane;
+  }
+  __device__ __forceinline__ long long end(long long first, long long n) const {
+    const long long last = (first + team + 1) * kWaneBlock;
     return last < n ? last : n;
   }
-  __device__ long long rounds(long long n) const { return (n + teams * kWaneBlock - 1) / (teams * kWaneBlock); }
 
   // Folds the team's lanes and leaves the result where the group finds it after the barrier.
-  template <class Fold, class T> __device__ void post(T (&shared)[2][kWaneTeams], T x) const {
-    for (int half = kWaneLanes / 2; half > 0; half /= 2) x = Fold::join(x, __shfl_down_sync(mask, x, half, kWaneLanes));
+  template <class Fold, class T> __device__ __forceinline__ void post(T (&shared)[2][kWaneTeams], T x) const {
+#pragma unroll
+    for (int half = kWaneLanes / 2; half > 0; half /= 2)
+      x = Fold::join(x, __shfl_down_sync(mask, x, half, kWaneLanes));
     if (lane == 0) shared[turn][first_team + team] = x;
   }
-  // Joins the teams' results of this round to the total, in order of the blocks that exist.
+  // Joins the teams' results of this round to the total, in the order of the blocks that exist.
   template <class Fold, class T>
-  __device__ T collect(const T (&shared)[2][kWaneTeams], T total, long long round, long long n) const {
-    const long long blocks = (n + kWaneBlock - 1) / kWaneBlock - round * teams;
-    for (int t = 0; t < teams && t < blocks; ++t) total = Fold::join(total, shared[turn][first_team + t]);
+  __device__ __forceinline__ T collect(const T (&shared)[2][kWaneTeams], T total, long long first,
+                                       long long blocks) const {
+#pragma unroll 1
+    for (int t = 0; t < teams && first + t < blocks; ++t)
+      total = Fold::join(total, shared[turn][first_team + t]);
     return total;
   }
 };
+
+WANE_FN long long wane_blocks(long long n) { return (n + kWaneBlock - 1) / kWaneBlock; }

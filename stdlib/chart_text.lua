@@ -142,8 +142,8 @@ local function draw_bars(spec)
   local lines = {}
   for i, count in ipairs(spec.counts) do
     local bar = ("█"):rep(math.floor(count / most * WIDTH + 0.5))
-    lines[i] = (format.right(draw.bar_label(spec, i), names) .. "  " .. format.right(tostring(count), counts) .. "  " .. bar)
-      :gsub("%s+$", "")
+    local label = format.right(draw.bar_label(spec, i), names)
+    lines[i] = (label .. "  " .. format.right(tostring(count), counts) .. "  " .. bar):gsub("%s+$", "")
   end
   return table.concat(lines, "\n")
 end

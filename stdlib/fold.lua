@@ -61,7 +61,8 @@ end
 function fold.names(names)
   local texts = {}
   for i, line in ipairs(merged(entries_of(names))) do
-    texts[i] = #line.heads > 1 and line.parent .. "{" .. table.concat(line.heads, ",") .. "}" .. line.ending or line.text
+    texts[i] = line.text
+    if #line.heads > 1 then texts[i] = line.parent .. "{" .. table.concat(line.heads, ",") .. "}" .. line.ending end
   end
   return texts
 end

@@ -42,7 +42,7 @@ function M.table(path)
   return {
     name = model.name, path = parts.path, kind = parts.checkpoint.kind, architecture = model.architecture,
     config = model.config, dtype = model.dtype, compute = model.compute, weights = tree.weights(model),
-    bytes = model.bytes, file_bytes = parts.checkpoint:bytes(), tensors = counts, layers = layers_of(model),
+    bytes = model.bytes, file_bytes = parts.checkpoint.bytes, tensors = counts, layers = layers_of(model),
     tokenizer = tokenizer and { vocabulary = tokenizer.vocabulary, bos = tokenizer.bos, eos = tokenizer.eos } or nil,
   }
 end
@@ -54,7 +54,7 @@ function M.text(path, as_json)
   local parts = require "wane.model".parts(model)
   local tokenizer = model.tokenizer
   local lines = {
-    { "path", ("%s   %s"):format(parts.path, tree.size(parts.checkpoint:bytes())) },
+    { "path", ("%s   %s"):format(parts.path, tree.size(parts.checkpoint.bytes)) },
     { "file", ("%s: %s"):format(parts.checkpoint.kind, (stored_types(parts.checkpoint))) },
     { "dtype", compute_text(model) },
     { "positions", tostring(parts.settings.max_position_embeddings or "unlimited") },
@@ -68,4 +68,7 @@ function M.text(path, as_json)
   return table.concat(out, "\n")
 end
 
-return M
+-- Prints it for the command line.
+return function(path)
+  print(M.text(path, core.options.json))
+end

@@ -14,6 +14,7 @@ local architecture = require "wane.architecture"
 local model = require "wane.model"
 local modules = require "wane.module"
 
+require "wane.docs"
 require "wane.generate"
 require "wane.save"
 require "wane.models.llama"
@@ -30,6 +31,7 @@ table.sort(names)
 
 return setmetatable({}, {
   __name = "module",
+  __exports = exported, -- for help() and completion
   __index = function(_, name)
     local value = exported[name]
     if value ~= nil then return value end

@@ -71,10 +71,8 @@ end
 -- The first NaN or Inf of the samples as words, or nil.
 function inputs.first_bad(samples)
   for i, x in ipairs(samples) do
-    local good = core.flush(x:to "f32":isfinite():to "f32":min(2))
-    if good:min() < 1 then
-      return ("sample %d, token %d"):format(i, good:reshape { -1 }:argmin(1):item())
-    end
+    local good = core.flush(x:to "f32":isfinite())
+    if not good:all() then return ("sample %d, token %d"):format(i, (good:to "f32":argmin())) end
   end
 end
 

@@ -1,7 +1,7 @@
 -- Lists that can be walked: `for x in list do`, #list, list[1], print.
 -- A generic `for` calls the list with nothing but the item it gave last, so the place is found from that item. Where
--- the same item stands twice the place is kept in the loop's own hidden state instead; either way nested loops and
--- breaks leave nothing behind in the list.
+-- an item stands more than once, places are also kept for each line and coroutine that walks the list, and what a
+-- `break` left behind there is recognised by the item that comes back.
 local core = require "wane.core"
 
 local M = {}
@@ -19,34 +19,38 @@ local function places_of(items)
   return places
 end
 
--- Puts a fresh iterator into the hidden variables of the `for` that calls `list`: the first slot is the function.
-local function take_over(list, iterate)
-  local level, index = 3, 1
-  while true do
-    local name, value = debug.getlocal(level, index)
-    if not name then return end
-    if name == "(for state)" and rawequal(value, list) then
-      local _, control = debug.getlocal(level, index + 2)
-      if control == nil then debug.setlocal(level, index, iterate) end
-    end
-    index = index + 1
+-- The loops over a list with equal items that began on this line of this coroutine, innermost last: places.
+local function loops_of(inside)
+  local thread = coroutine.running()
+  local lines = inside.loops[thread] or {}
+  inside.loops[thread] = lines
+  local place, line = core.origin()
+  local key = ("%s:%s"):format(place, line)
+  lines[key] = lines[key] or {}
+  return lines[key]
+end
+
+local function next_of_equal(inside, last)
+  local items = inside.items
+  inside.loops = inside.loops or setmetatable({}, { __mode = "k" })
+  local loops = loops_of(inside)
+  if last == nil then
+    loops[#loops + 1] = 0
+  else
+    while #loops > 0 and items[loops[#loops]] ~= last do loops[#loops] = nil end
+    if #loops == 0 then core.fail "list: this loop did not begin with the list; write `for x in list do`" end
   end
+  local place = loops[#loops] + 1
+  loops[#loops] = place <= #items and place or nil
+  return items[place]
 end
 
 function List:__call(_, last)
   local inside = rawget(self, private)
-  local items = inside.items
-  if inside.places == nil then inside.places = places_of(items) end
-  if inside.places then
-    if last == nil then return items[1] end
-    return items[inside.places[last] + 1]
-  end
-  local at = 1
-  take_over(self, function()
-    at = at + 1
-    return items[at]
-  end)
-  return items[1]
+  if inside.places == nil then inside.places = places_of(inside.items) end
+  if not inside.places then return next_of_equal(inside, last) end
+  if last == nil then return inside.items[1] end
+  return inside.items[inside.places[last] + 1]
 end
 
 function List:__len()

@@ -57,8 +57,8 @@ function M.stored_dtype(checkpoint)
   for _, name in ipairs(checkpoint:names()) do
     local info = checkpoint:info(name)
     if #info.shape > 1 then
-      local dtype = PLAIN[info.dtype:lower()]
-      if not dtype then return "bf16" end
+      if info.block then return "bf16" end
+      local dtype = PLAIN[info.dtype:lower()] or "f32"
       local size = 1
       for _, count in ipairs(info.shape) do size = size * count end
       bytes[dtype] = (bytes[dtype] or 0) + size
@@ -133,35 +133,39 @@ local function check_all(missing, wrong, unused, path)
   end
 end
 
+-- Compares one wanted tensor with the file: its shape, or nil when it is missing.
+local function shape_in(checkpoint, want)
+  return checkpoint:has(want.name) and checkpoint:info(want.name).shape or nil
+end
+
+local function unused_names(checkpoint, used)
+  local unused = {}
+  for _, name in ipairs(checkpoint:unused(used)) do
+    if not is_computed(name) then unused[#unused + 1] = name end
+  end
+  return unused
+end
+
 -- States of all layers with lazy weights, after every name and shape was compared.
 local function states_of(root, checkpoint, path, dtype)
-  local present, used, states = {}, {}, {}
-  for _, name in ipairs(checkpoint:names()) do present[name] = true end
-  local missing, wrong = {}, {}
+  local used, states, missing, wrong = {}, {}, {}, {}
   for _, want in ipairs(wanted_tensors(root)) do
+    local shape = shape_in(checkpoint, want)
+    if shape then used[#used + 1] = want.name end
     if want.tied then
-      if present[want.name] then
-        used[want.name] = true
-        check_stored_head(checkpoint, want.name, want.tied .. ".weight", path, dtype)
-      end
-    elseif not present[want.name] then
+      if shape then check_stored_head(checkpoint, want.name, want.tied .. ".weight", path, dtype) end
+    elseif not shape then
       missing[#missing + 1] = want.name
     else
-      used[want.name] = true
-      local have = checkpoint:info(want.name).shape
-      if not same_shape(have, want.shape) then
-        wrong[#wrong + 1] = { name = want.name, text = ("%s, expected %s"):format(modules.shape_text(have),
+      if not same_shape(shape, want.shape) then
+        wrong[#wrong + 1] = { name = want.name, text = ("%s, expected %s"):format(modules.shape_text(shape),
           modules.shape_text(want.shape)) }
       end
       states[want.path] = states[want.path] or {}
       states[want.path][want.part] = want.name
     end
   end
-  local unused = {}
-  for _, name in ipairs(checkpoint:names()) do
-    if not used[name] and not is_computed(name) then unused[#unused + 1] = name end
-  end
-  check_all(missing, wrong, unused, path)
+  check_all(missing, wrong, unused_names(checkpoint, used), path)
   for _, state in pairs(states) do
     for part, name in pairs(state) do state[part] = checkpoint:tensor(name, dtype) end
   end

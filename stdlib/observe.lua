@@ -24,8 +24,8 @@ local function observers_of(given)
     end
     if class.unsupported then core.fail("not supported yet: wane." .. class.name) end
     if class.serves then
-      core.fail(("wane.observe: %s needs the quantizer it serves; give it as the observer of an input or a weight"):format(
-        class.name))
+      core.fail(("wane.observe: %s needs the quantizer it serves"):format(class.name),
+                { hint = "give it as the observer of an input or a weight" })
     end
   end
   return items

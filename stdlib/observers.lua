@@ -129,7 +129,7 @@ local function is_over(q, xs, whole, params, least, norm)
   if not limit then return false end
   core.flush(limit)
   local beyond = sum_of(xs, whole, function(x) return power((x:abs() - limit):maximum(0), norm) end)
-  return (beyond * 0.999):gt(least):all()
+  return (beyond * 0.999):gt(least):logical_or(least:eq(0)):all()
 end
 
 local CHECK_EVERY = 8
@@ -163,7 +163,7 @@ observers.mse = define {
   check = function(where, o)
     value.whole(where, "grid", o.grid, 1, 10000)
     value.number(where, "shrink", o.shrink, 0, 1)
-    value.number(where, "norm", o.norm, 0, 100)
+    value.number(where, "norm", o.norm, 0.1, 100)
     if math.floor(o.shrink * o.grid + 1e-9) < 1 then
       core.fail(("%s: shrink = %g of grid = %d leaves no candidate"):format(where, o.shrink, o.grid))
     end
@@ -259,8 +259,8 @@ function observers.start(observer, rows, given)
   local class = value.class(observer, "observer")
   if class.unsupported then core.fail("not supported yet: wane." .. class.name) end
   if class.serves and not given.quantizer then
-    core.fail(("wane.%s: it needs the quantizer it serves; give it as the observer of an input or a weight"):format(
-      class.name))
+    core.fail(("wane.%s: it needs the quantizer it serves"):format(class.name),
+              { hint = "give it as the observer of an input or a weight" })
   end
   local self = value.instance(observer, {
     rows = rows, whole = rows == "tensor" and not class.user, quantizer = given.quantizer, total = given.total,

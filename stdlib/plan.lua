@@ -83,13 +83,19 @@ end
 local function weight_problem(weight, layer)
   if type(weight) == "string" then
     if weight == "keep" or FLOATS[weight] then return end
-    if quantizer.is_dtype(weight) then return ("weight = '%s': a weight is stored in floats of 16 bits or more"):format(weight) end
+    if quantizer.is_dtype(weight) then
+      return ("weight = '%s': a weight is stored in floats of 16 bits or more"):format(weight)
+    end
     local near = core.nearest(weight, { "keep", "f32", "bf16", "f16", "f64" })
     return ("weight = '%s' is no dtype%s"):format(weight, near and ("; did you mean '%s'?"):format(near) or "")
   end
   local shape = layer.weight.shape
-  if #shape ~= 2 then return ("%s takes a matrix; this weight is [%s]"):format(tostring(weight), table.concat(shape, " x ")) end
-  if weight.per == "token" then return "per = 'token' is for inputs; a weight has per = 'tensor', 'channel' or a group_size" end
+  if #shape ~= 2 then
+    return ("%s takes a matrix; this weight is [%s]"):format(tostring(weight), table.concat(shape, " x "))
+  end
+  if weight.per == "token" then
+    return "per = 'token' is for inputs; a weight has per = 'tensor', 'channel' or a group_size"
+  end
   if storage.quantizer(layer.weight) then
     return ("it is %s already; quantize the model it was made from"):format(tostring(storage.quantizer(layer.weight)))
   end
@@ -99,7 +105,9 @@ end
 local function input_problem(q, layer)
   if q == "keep" then return end
   if layer.class == "Embedding" then return "an embedding reads token ids; it has no input to quantize" end
-  if layer.class ~= "Linear" then return ("the input of a %s is not quantized; only a Linear's is"):format(layer.class) end
+  if layer.class ~= "Linear" then
+    return ("the input of a %s is not quantized; only a Linear's is"):format(layer.class)
+  end
   local problem = quantizer_problem(q, layer.weight.shape[2])
   if problem then return problem end
   local static = inputs.is_static(q)
@@ -124,7 +132,9 @@ local function cascade(model, r, add)
   local fields = {}
   for _, rule in ipairs(rules.entries(r)) do
     local kv = rule.kv ~= nil and rule.kv ~= "keep"
-    if kv then add(("not supported yet: kv = %s (keys and values stay as they are)"):format(tostring(rule.kv)), nil, rule) end
+    if kv then
+      add(("not supported yet: kv = %s (keys and values stay as they are)"):format(tostring(rule.kv)), nil, rule)
+    end
     local where = ("wane.rules: rule %d (%s)"):format(rule.number, rule.origin)
     local names = kv and {} or pattern.match(model, rule.pattern, where, rule.optional)
     for _, name in ipairs(names) do
@@ -162,7 +172,8 @@ local function formats_of(weight, input)
   return note and ("safetensors (%s)"):format(note) or "safetensors"
 end
 
--- "weight, solver: rule 1 (a.lua:3)" for every rule that set something.
+-- "weight of a.lua:2, solver: rule 1 (a.lua:3)" for every rule that set something: the line where a value was made,
+-- unless it is the rule's own, then the rule and the line of the wane.rules call.
 local function set_words(fields)
   local order, at = {}, {}
   for _, field in ipairs(rules.fields) do
@@ -172,7 +183,8 @@ local function set_words(fields)
         at[set.rule.number] = { rule = set.rule, fields = {} }
         order[#order + 1] = at[set.rule.number]
       end
-      table.insert(at[set.rule.number].fields, field)
+      local made = value.origin(set.value)
+      table.insert(at[set.rule.number].fields, made and made ~= set.rule.origin and field .. " of " .. made or field)
     end
   end
   local words = {}
@@ -246,7 +258,7 @@ local function folded(t)
 end
 
 local function head_line(t)
-  return ("plan of %s: %s bits per weight, %s MiB"):format(t.model, format.number(t.bits), ("%.1f"):format(t.bytes / 2 ^ 20))
+  return ("plan of %s: %s bits per weight, %.1f MiB"):format(t.model, format.number(t.bits), t.bytes / 2 ^ 20)
 end
 
 local function print_plan(t)
@@ -317,7 +329,8 @@ function plan.make(model, r)
   end
   local bits, bytes = totals(rows)
   local t = tables.make("plan", COLUMNS, {
-    bits = bits, bytes = bytes, problems = list.new(texts(), "problems"), model = model.name or "model", print = print_plan,
+    bits = bits, bytes = bytes, problems = list.new(texts(), "problems"), model = model.name or "model",
+    print = print_plan,
   })
   for _, row in ipairs(rows) do t:add(row.cells) end
   return t

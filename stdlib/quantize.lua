@@ -43,16 +43,9 @@ end
 
 -- -- weights ----------------------------------------------------------------------------------------------------
 
-local function first_bad(w)
-  local good = core.flush(w:isfinite():to "f32")
-  local rows = core.flush(good:min(2))
-  local row = rows:reshape { -1 }:argmin(1):item()
-  return row, good[{ { row, row }, {} }]:reshape { -1 }:argmin(1):item()
-end
-
 local function check_finite(name, w)
   if w:isfinite():all() then return end
-  local row, column = first_bad(w)
+  local row, column = w:isfinite():to "f32":argmin()
   core.fail(("wane.quantize: %s: its weight has NaN or Inf, the first at row %d, column %d"):format(name, row, column))
 end
 
@@ -125,7 +118,8 @@ local function range_of(q, samples, where)
   local rows = needed == "channel" and samples[1].shape[2] or 1
   for _, x in ipairs { lo, hi } do
     if x.shape[1] ~= rows and x.shape[1] ~= 1 then
-      core.fail(("observer '%s': %s: its result has %d rows, expected %d"):format(q.observer.name, where, x.shape[1], rows))
+      core.fail(("observer '%s': %s: its result has %d rows, expected %d"):format(
+        q.observer.name, where, x.shape[1], rows))
     end
   end
   if lo.shape[1] ~= rows then lo, hi = lo + core.zeros { rows, 1 }, hi + core.zeros { rows, 1 } end

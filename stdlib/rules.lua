@@ -50,7 +50,8 @@ local function checked(rule, n, origin)
   if type(pattern) ~= "string" and type(pattern) ~= "function" and type(pattern) ~= "table" then
     wrong(n, "the pattern", pattern, "a string, a list of names or a function of a layer")
   end
-  local kept = { pattern = list.items(pattern), words = pattern_words(pattern), number = n, origin = origin, optional = false }
+  local kept = { pattern = list.items(pattern), words = pattern_words(pattern), number = n, origin = origin,
+                 optional = false }
   for field, given in pairs(rule) do
     if field ~= 1 then
       if type(field) ~= "string" then

@@ -70,8 +70,7 @@ function M.is_tied(model)
   return false
 end
 
-local function write(model, path)
-  local writer <close> = core.writer(path)
+local function write_tensors(writer, model, path)
   local tensors = tensors_of(model)
   for _, item in ipairs(tensors) do
     writer:plan(stored_name(item.name), item.tensor.dtype, item.tensor.shape)
@@ -83,12 +82,26 @@ local function write(model, path)
     core.check_interrupt()
   end
   core.progress(nil)
+end
+
+-- What was written, opened again and compared before it is seen under its name.
+local function compare(model, folder, path, where)
+  local same, name = model:same(loader.load(folder, { dtype = model.dtype }))
+  if not same then
+    core.fail(("%s: %s: '%s' reads back different from what was written"):format(where, path, name), { fault = 74 })
+  end
+end
+
+local function write(model, path, where)
+  local writer <close> = core.writer(path)
+  write_tensors(writer, model, path)
   writer:text("config.json", config_text(model))
   local tokenizer = model.tokenizer
   if tokenizer then
     writer:text("tokenizer.json", tokenizer:json())
     writer:text("tokenizer_config.json", tokenizer:config_json())
   end
+  compare(model, writer:finish(), path, where)
   writer:commit()
 end
 
@@ -103,11 +116,7 @@ function model_module.methods:save(path, format)
       hint = 'model:dequantize() can be saved as "safetensors"' })
   end
   check_layers(self, where)
-  write(self, path)
-  local same, name = self:same(loader.load(path, { dtype = self.dtype }))
-  if not same then
-    core.fail(("%s: %s: '%s' reads back different from what was written"):format(where, path, name), { fault = 74 })
-  end
+  write(self, path, where)
 end
 
 return M

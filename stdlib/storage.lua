@@ -35,7 +35,9 @@ function storage.bits(model)
   each(model, function(layer, weight)
     local bits, n = storage.bits_of(weight), count(weight.shape)
     all, weights = all + bits, weights + n
-    if storage.quantizer(weight) or layer._state.scheme then chosen, chosen_weights = chosen + bits, chosen_weights + n end
+    if storage.quantizer(weight) or layer._state.scheme then
+      chosen, chosen_weights = chosen + bits, chosen_weights + n
+    end
   end)
   if chosen_weights > 0 then return chosen / chosen_weights end
   return weights > 0 and all / weights or 0

@@ -18,11 +18,11 @@ function M.is(x) return type(x) == "table" and getmetatable(x) == Table end
 
 -- -- rows -------------------------------------------------------------------------------------------------------
 
-local function no_column(t, key, what)
+local function no_column(t, key)
   local names = inside(t).columns
   local near = core.nearest(tostring(key), names)
   core.fail(("table '%s': no column '%s'%s"):format(inside(t).name, tostring(key),
-    near and ("; did you mean '%s'?"):format(near) or ""), { notes = { { what or "it has", table.concat(names, ", ") } } })
+    near and ("; did you mean '%s'?"):format(near) or ""), { notes = { { "it has", table.concat(names, ", ") } } })
 end
 
 function Row.__index(row, key)
@@ -275,7 +275,8 @@ local function csv(t)
     for _, column in ipairs(self.columns) do
       local cell = row[column]
       local x = number(cell)
-      cells[#cells + 1] = csv_cell(x and (math.type(x) == "integer" and tostring(x) or ("%.9g"):format(x)) or shown(cell))
+      local text = math.type(x) == "integer" and tostring(x) or x and ("%.9g"):format(x) or shown(cell)
+      cells[#cells + 1] = csv_cell(text)
       if two[column] then cells[#cells + 1] = score.is(cell) and ("%.9g"):format(cell.error) or "" end
     end
     lines[#lines + 1] = table.concat(cells, ",")

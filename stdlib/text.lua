@@ -106,9 +106,8 @@ function methods:_samples(model)
   local inside = rawget(self, INSIDE)
   if inside.samples then return inside.samples end
   local tokenizer = model.tokenizer
-  local hash = tokenizer and tokenizer:hash()
-  if not inside.read or inside.hash ~= hash then
-    inside.read, inside.hash = read(inside, model), hash
+  if not inside.read or not rawequal(inside.tokenizer, tokenizer) then
+    inside.read, inside.tokenizer = read(inside, model), tokenizer
   end
   return inside.read
 end

@@ -2,7 +2,7 @@
 -- Quantizers, observers and solvers, built in or a user's own, are such values. A value never changes: a variant is
 -- a new one, with its own origin (the line that made it). Two values are equal when their class and options are.
 --
--- A class is { kind, name, order = { option names }, defaults, methods, check = f(where, options), label = f(options) }.
+-- A class is { kind, name, order = { option names }, defaults, methods, check = f(where, options), label = f(value) }.
 local core = require "wane.core"
 
 local value = {}
@@ -21,7 +21,11 @@ end
 
 function value.is(v, kind) return value.class(v, kind) ~= nil end
 
-function value.origin(v) return state_of(v).origin end
+-- The line that made a variant ("demo.lua:20"), or nil.
+function value.origin(v)
+  local state = state_of(v)
+  return state and state.origin
+end
 
 -- Does the value have this option or method?
 function value.has(v, key)
@@ -127,7 +131,7 @@ local function label(self)
   return table.concat({ class.name, table.unpack(value.differences(self)) }, " ")
 end
 
--- Makes the class's first value, with its defaults.
+-- Makes the class's first value, with its defaults. It has no origin: no line of a script chose it.
 function value.define(class)
   class.known, class.open = {}, class.open or {}
   for _, key in ipairs(class.order) do class.known[key] = true end
@@ -150,7 +154,9 @@ function value.define(class)
   local options = {}
   for key, default in pairs(class.defaults) do options[key] = default end
   if class.check then class.check(full_name(class), options) end
-  return made(class, options)
+  local first = made(class, options)
+  state_of(first).origin = nil
+  return first
 end
 
 -- A fresh table that reads as the value (options, methods) and can be written: the `self` of one observation.

@@ -98,12 +98,9 @@ TEST_CASE("logits with infinities and NaN") {
 TEST_CASE("row kernels give the same bits at every x86-64 level") {
   const auto x = drawn(1003, 1, 4), b = drawn(1003, 2, 4);
   auto run = [&](const RowKernels& k) {
-    std::vector<double> out(5);
+    std::vector<double> out(4);
     k.kl_sums(x.data(), b.data(), 1003, k.largest(x.data(), 1003), k.largest(b.data(), 1003), out.data());
     out[3] = k.exp_sum(x.data(), 1003, 7.5f);
-    auto y = x;
-    k.butterflies(y.data(), 64, 13);
-    out[4] = y[100];
     return out;
   };
   const auto v2 = run(isa_v2::row_kernels());

@@ -204,7 +204,7 @@ TEST_CASE("matmul: the batch cannot be seen in the bits") {
   };
   for (DType type : compute_types())
     for (Size s : {Size{192, 576}, Size{1536, 576}, Size{576, 1536}, Size{200, 172}, Size{513, 64},
-                   Size{320, 1000}, Size{65, 601}, Size{70, 5000}}) {
+                   Size{320, 1000}, Size{65, 601}, Size{70, 5000}, Size{129, 20}, Size{100, 9001}}) {
       CAPTURE(name_of(type));
       CAPTURE(s.n);
       CAPTURE(s.k);

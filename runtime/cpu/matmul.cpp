@@ -67,6 +67,10 @@ void check(const Product& p) {
                 p.k(), p.lda, p.m, p.n(), p.ldo);
 }
 
+void add_sums(float* sums, const float* more, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) sums[i] += more[i];
+}
+
 // k = 0: a sum of nothing.
 void fill_empty(const Product& p) {
   for (int64_t row = 0; row < p.m; ++row) {
@@ -81,32 +85,61 @@ void fill_empty(const Product& p) {
 
 // ---- few rows: read-bound, one block after the other ----
 
-void few_rows(const Product& p, const SumOrder& order) {
-  // Rows padded as the kernels want them: to 32 elements, with zeros.
-  int64_t padded = (p.k() + 31) / 32 * 32;
-  size_t bytes = size_of(p.compute);
-  auto* a = static_cast<std::byte*>(thread_scratch(1, size_t(p.m * padded) * bytes));
-  for (int64_t row = 0; row < p.m; ++row) {
-    std::byte* line = a + size_t(row * padded) * bytes;
-    std::memcpy(line, p.a_row(row), size_t(p.k()) * bytes);
-    std::memset(line + size_t(p.k()) * bytes, 0, size_t(padded - p.k()) * bytes);
+// Rows padded as the own kernels want them: slice by slice, each row to 32 elements, with zeros.
+struct PaddedRows {
+  const Product& p;
+  int64_t rows, longest;
+  std::byte* data;
+
+  PaddedRows(const Product& product, const std::byte* from, int64_t lda, int64_t rows_)
+      : p(product), rows(rows_), longest((p.k() + 31) / 32 * 32) {
+    size_t bytes = size_of(p.compute);
+    data = static_cast<std::byte*>(thread_scratch(1, size_t(rows * longest) * bytes));
+    for (int64_t row = 0; row < rows; ++row) {
+      std::byte* line = data + size_t(row * longest) * bytes;
+      std::memcpy(line, from + size_t(row * lda) * bytes, size_t(p.k()) * bytes);
+      std::memset(line + size_t(p.k()) * bytes, 0, size_t(longest - p.k()) * bytes);
+    }
   }
+  const std::byte* at(int64_t slice) const {
+    return data + size_t(p.w.slice_begin(slice)) * size_of(p.compute);
+  }
+};
+
+// One block of columns of the result, from `row` on.
+void few_rows_block(const Product& p, const PaddedRows& a, int64_t row, int64_t b) {
+  alignas(64) float sums[kFewRows * 64], more[kFewRows * 64];
+  int64_t columns = std::min(p.n() - b * 64, int64_t{64});
+  if (p.compute == DType::i8) {
+    auto* exact = reinterpret_cast<int32_t*>(sums);
+    matmul_kernels().rows_i8_vnni(reinterpret_cast<const int8_t*>(a.data), a.longest, int(a.rows),
+                                  reinterpret_cast<const int8_t*>(p.w.block(b)), p.k(), exact);
+    for (int64_t r = 0; r < a.rows; ++r)
+      std::memcpy(p.out_at(row + r, b * 64), exact + r * 64, size_t(columns) * 4);
+    return;
+  }
+  for (int64_t s = 0; s < p.w.slices(); ++s) {
+    int64_t k = p.w.slice_k(s);
+    rows_in_order(sum_order(p.compute, k), p.compute, a.at(s), a.longest, int(a.rows), p.w.block(b, s), k,
+                  s ? more : sums);
+    if (s) add_sums(sums, more, a.rows * 64);
+  }
+  p.store(sums, 64, row, b * 64, a.rows, columns);
+}
+
+// Is the order known in which the library would sum these?
+bool order_known(const Product& p) {
+  if (p.compute == DType::i8) return true;
+  for (int64_t s = 0; s < p.w.slices(); ++s)
+    if (sum_order(p.compute, p.w.slice_k(s)).kind == SumOrder::unknown) return false;
+  return true;
+}
+
+void few_rows(const Product& p) {
+  PaddedRows a(p, p.a, p.lda, p.m);
   int64_t blocks = p.w.blocks(), group = std::max<int64_t>(1, int64_t(kPartBytes / p.w.block_bytes()));
   parallel_parts((blocks + group - 1) / group, [&](int64_t part, int) {
-    alignas(64) float sums[kFewRows * 64];
-    for (int64_t b = part * group; b < std::min(blocks, (part + 1) * group); ++b) {
-      int64_t columns = std::min(p.n() - b * 64, int64_t{64});
-      if (p.compute == DType::i8) {
-        auto* exact = reinterpret_cast<int32_t*>(sums);
-        matmul_kernels().rows_i8_vnni(reinterpret_cast<const int8_t*>(a), padded, int(p.m),
-                                      reinterpret_cast<const int8_t*>(p.w.block(b)), p.k(), exact);
-        for (int64_t row = 0; row < p.m; ++row)
-          std::memcpy(p.out_at(row, b * 64), exact + row * 64, size_t(columns) * 4);
-      } else {
-        rows_in_order(order, p.compute, a, padded, int(p.m), p.w.block(b), p.k(), sums);
-        p.store(sums, 64, 0, b * 64, p.m, columns);
-      }
-    }
+    for (int64_t b = part * group; b < std::min(blocks, (part + 1) * group); ++b) few_rows_block(p, a, 0, b);
   });
 }
 
@@ -153,20 +186,23 @@ void own_tiles(const Product& p) {
 
 // ---- the library's tiles ----
 
-// Dense rows as the library takes them; i8 as u8, shifted by 128. `held` keeps a copy alive.
+// Dense rows as the library takes them, slice by slice: the rows of slice s start at m * slice_begin(s). i8
+// becomes u8, shifted by 128. `held` keeps a copy alive.
 const std::byte* dense_rows(const Product& p, BufferPtr& held) {
   bool shift = p.compute == DType::i8;
-  if (!shift && (p.lda == p.k() || p.m == 1)) return p.a;
-  size_t row_bytes = size_t(p.k()) * size_of(p.compute);
-  held = allocate(size_t(p.m) * row_bytes);
-  parallel_parts((p.m + 63) / 64, [&](int64_t part, int) {
-    for (int64_t row = part * 64; row < std::min(p.m, part * 64 + 64); ++row) {
-      std::byte* line = held->data() + size_t(row) * row_bytes;
+  if (!shift && p.w.slices() == 1 && (p.lda == p.k() || p.m == 1)) return p.a;
+  size_t bytes = size_of(p.compute);
+  held = allocate(size_t(p.m * p.k()) * bytes);
+  parallel_parts((p.m + 63) / 64 * p.w.slices(), [&](int64_t part, int) {
+    int64_t s = part % p.w.slices(), first = part / p.w.slices() * 64, begin = p.w.slice_begin(s),
+            k = p.w.slice_k(s);
+    for (int64_t row = first; row < std::min(p.m, first + 64); ++row) {
+      const std::byte* from = p.a_row(row) + size_t(begin) * bytes;
+      std::byte* line = held->data() + size_t(p.m * begin + row * k) * bytes;
       if (shift)
-        matmul_kernels().shift_i8(reinterpret_cast<const int8_t*>(p.a_row(row)),
-                                  reinterpret_cast<uint8_t*>(line), p.k());
+        matmul_kernels().shift_i8(reinterpret_cast<const int8_t*>(from), reinterpret_cast<uint8_t*>(line), k);
       else
-        std::memcpy(line, p.a_row(row), row_bytes);
+        std::memcpy(line, from, size_t(k) * bytes);
     }
   });
   return held->data();
@@ -174,40 +210,60 @@ const std::byte* dense_rows(const Product& p, BufferPtr& held) {
 
 struct LibraryTiles {
   const Product& p;
-  const std::byte* a; // dense
-  int64_t width, least_rows;
+  const std::byte* a; // of dense_rows
+  int64_t width;
+  bool known; // the order, for tiles of few rows
+
+  // Slice s of rows [row, row + rows) by the blocks at col; fewer than kLeastRows are filled up with the
+  // first.
+  void slice(int64_t s, int64_t row, int64_t rows, int64_t col, int64_t columns, void* sums) const {
+    size_t row_bytes = size_t(p.w.slice_k(s)) * size_of(p.compute);
+    const std::byte* from =
+        a + size_t(p.m * p.w.slice_begin(s)) * size_of(p.compute) + size_t(row) * row_bytes;
+    if (rows < kLeastRows) {
+      auto* filled = static_cast<std::byte*>(thread_scratch(1, size_t(kLeastRows) * row_bytes));
+      for (int64_t r = 0; r < kLeastRows; ++r)
+        std::memcpy(filled + size_t(r) * row_bytes, from + (r < rows ? size_t(r) * row_bytes : 0), row_bytes);
+      from = filled;
+    }
+    library_tile(p.compute, from, std::max(rows, kLeastRows), p.w.slice_k(s), p.w.block(col / 64, s), columns,
+                 sums);
+  }
 
   void tile(int64_t row, int64_t col) const {
-    int64_t rows = std::min(p.m - row, kTileRows), columns = std::min(p.n() - col, width);
-    size_t row_bytes = size_t(p.k()) * size_of(p.compute);
-    const std::byte* from = a + size_t(row) * row_bytes;
-    const std::byte* blocks = p.w.block(col / 64);
-    if (rows < least_rows) { // the row twice, since the kernel for one sums in another order
-      auto* twice = static_cast<std::byte*>(thread_scratch(1, 2 * row_bytes));
-      std::memcpy(twice, from, row_bytes);
-      std::memcpy(twice + row_bytes, from, row_bytes);
-      from = twice;
+    int64_t rows = std::min(p.m - row, kTileRows), wanted = std::min(p.n() - col, width);
+    int64_t columns = (wanted + 63) / 64 * 64; // the weights are padded to that
+    if (rows <= kFewRows && known && p.compute != DType::i8) {
+      PaddedRows padded(p, p.a_row(row), p.lda, rows);
+      for (int64_t b = col / 64; b < (col + columns) / 64; ++b) few_rows_block(p, padded, row, b);
+      return;
     }
-    int64_t computed = std::max(rows, least_rows);
     bool direct =
-        computed == rows && columns == p.n() && p.ldo == p.n() && !p.bias && p.out_dtype == DType::f32;
-    if (direct) return library_tile(p.compute, from, rows, p.k(), blocks, columns, p.out_at(row, col));
-    void* sums = thread_scratch(2, size_t(kTileRows * kTileColumns) * 4);
-    library_tile(p.compute, from, computed, p.k(), blocks, columns, sums);
+        rows >= kLeastRows && columns == p.n() && p.ldo == p.n() && !p.bias && p.out_dtype == DType::f32;
+    size_t tile_bytes = size_t(kTileRows * kTileColumns) * 4;
+    void* sums = direct ? static_cast<void*>(p.out_at(row, col)) : thread_scratch(2, tile_bytes);
+    slice(0, row, rows, col, columns, sums);
+    for (int64_t s = 1; s < p.w.slices(); ++s) {
+      void* more = thread_scratch(3, tile_bytes);
+      slice(s, row, rows, col, columns, more);
+      add_sums(static_cast<float*>(sums), static_cast<float*>(more), rows * columns);
+    }
+    if (direct) return;
     if (p.compute == DType::i8)
-      matmul_kernels().store_i8(static_cast<const int32_t*>(sums), columns, rows, columns,
+      matmul_kernels().store_i8(static_cast<const int32_t*>(sums), columns, rows, wanted,
                                 p.w.column_sums() + col, reinterpret_cast<int32_t*>(p.out_at(row, col)),
                                 p.ldo);
     else
-      p.store(sums, columns, row, col, rows, columns);
+      p.store(sums, columns, row, col, rows, wanted);
   }
 };
 
 void library_tiles(const Product& p) {
+  int64_t tail = p.m % kTileRows;
+  bool has_few = tail >= 1 && tail <= kFewRows;
   BufferPtr held;
-  LibraryTiles work{p, dense_rows(p, held), p.m <= kTileRows ? kTileColumnsOfFew : kTileColumns, 1};
-  if (p.m % kTileRows == 1 && p.compute != DType::i8)
-    work.least_rows = sum_order(p.compute, p.k()).least_rows;
+  LibraryTiles work{p, dense_rows(p, held), p.m <= kTileRows ? kTileColumnsOfFew : kTileColumns,
+                    has_few && order_known(p)};
   int64_t row_tiles = (p.m + kTileRows - 1) / kTileRows, col_tiles = (p.n() + work.width - 1) / work.width;
   // Neighbouring parts share a tile of weights, the larger operand.
   parallel_parts(row_tiles * col_tiles, [&](int64_t part, int) {
@@ -236,10 +292,7 @@ void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, const P
   if (p.m == 0 || p.n() == 0) return;
   if (p.k() == 0) return fill_empty(p);
   if (!library_computes(compute)) return own_tiles(p);
-  if (m <= kFewRows) {
-    SumOrder order = compute == DType::i8 ? SumOrder{SumOrder::chunks, p.k(), 1} : sum_order(compute, p.k());
-    if (order.kind != SumOrder::unknown) return few_rows(p, order);
-  }
+  if (m <= kFewRows && order_known(p)) return few_rows(p);
   library_tiles(p);
 }
 

@@ -7,6 +7,7 @@
 // row counts with AVX2, one row with SSE4.1), so f32 is an own kernel too. f64 always is.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -31,15 +32,23 @@ public:
   size_t bytes() const { return buffer_->bytes() + (sums_ ? sums_->bytes() : 0); }
 
   int64_t blocks() const { return (n_ + 63) / 64; }
-  size_t block_bytes() const { return size_t(padded_k_) * 64 * size_of(dtype_); }
-  std::byte* block(int64_t index) const { return buffer_->data() + size_t(index) * block_bytes(); }
+  // k comes in slices, each packed as if it were all (one slice, except where AMX sums long k in chunks that
+  // depend on the tile).
+  int64_t slices() const { return (k_ + slice_ - 1) / slice_; }
+  int64_t slice_begin(int64_t s) const { return s * slice_; }
+  int64_t slice_k(int64_t s) const { return std::min(slice_, k_ - s * slice_); }
+  size_t block_bytes(int64_t s = 0) const;
+  std::byte* block(int64_t index, int64_t s = 0) const {
+    return buffer_->data() + size_t(blocks() * slice_begin(s)) * 64 * size_of(dtype_)
+           + size_t(index) * block_bytes(s);
+  }
   int32_t* column_sums() const {
     return sums_ ? sums_->as<int32_t>() : nullptr;
   } // i8: of every column, padded to 64
 
 private:
   DType dtype_;
-  int64_t n_, k_, padded_k_;
+  int64_t n_, k_, slice_;
   BufferPtr buffer_, sums_;
 };
 using PackedWeightsPtr = std::shared_ptr<const PackedWeights>;

@@ -2,6 +2,7 @@
 // concurrent runs gives wrong results, and its OpenMP must not start threads of its own.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -16,6 +17,11 @@ namespace wane {
 namespace {
 
 using dnnl::memory;
+
+// With AMX, bf16 tiles of 256 outputs or fewer run on another kernel, and from k = 6144 on the running sum is
+// cut into chunks that depend on rows and columns (at 5120 nothing shows for 1 to 64 rows and 64 to 512
+// columns).
+constexpr int64_t kAmxSlice = 4096;
 constexpr size_t kMostPrimitives = 1024; // per thread
 
 const dnnl::engine& library() {
@@ -112,6 +118,10 @@ void* thread_scratch(int slot, size_t bytes) {
     block = allocate(bytes);
   }
   return block->data();
+}
+
+int64_t longest_slice(DType compute) {
+  return compute == DType::bf16 && cpu_features().amx ? kAmxSlice : std::numeric_limits<int64_t>::max() / 2;
 }
 
 bool library_computes(DType compute) {

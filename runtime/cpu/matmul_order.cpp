@@ -92,16 +92,10 @@ SumOrder find_order(DType compute, int64_t k) {
   auto attempt = [&](SumOrder order) {
     if (found.kind == SumOrder::unknown && matches(order)) found = order;
   };
-  if (compute == DType::bf16 && cpu_features().amx) attempt({SumOrder::amx, 0, 1});
+  if (compute == DType::bf16 && cpu_features().amx) attempt({SumOrder::amx, 0});
   for (int64_t chunk : {k, int64_t{512}, int64_t{1024}})
-    if (chunk <= k) attempt({SumOrder::chunks, chunk, 1});
-  if (found.kind == SumOrder::unknown) attempt({SumOrder::chunks, first_chunk(compute, k), 1});
-  // One row may get a kernel of another kind; two get that of many.
-  std::vector<float> one(size_t(2 * kColumns));
-  for (found.least_rows = 1; found.least_rows < 2; ++found.least_rows) {
-    library_tile(compute, a.data(), found.least_rows, k, w->block(0), kColumns, one.data());
-    if (std::memcmp(one.data(), expected.data(), size_t(kColumns) * 4) == 0) break;
-  }
+    if (chunk <= k) attempt({SumOrder::chunks, chunk});
+  if (found.kind == SumOrder::unknown) attempt({SumOrder::chunks, first_chunk(compute, k)});
   return found;
 }
 

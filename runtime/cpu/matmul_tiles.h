@@ -12,6 +12,12 @@ namespace wane {
 
 const MatmulKernels& matmul_kernels(); // of the level chosen at start
 
+// What oneDNN's tiles keep to on every CPU measured (matmul_library.cpp): the columns are a multiple of 64,
+// the rows 8 or more, k at most longest_slice(). Then neither rows nor columns of a tile show in the bits of
+// an output.
+inline constexpr int64_t kLeastRows = 8;
+int64_t longest_slice(DType compute);
+
 // Does oneDNN compute this type here?
 bool library_computes(DType compute);
 
@@ -29,7 +35,6 @@ void* thread_scratch(int slot, size_t bytes);
 struct SumOrder {
   enum Kind { unknown, chunks, amx } kind = unknown;
   int64_t chunk = 0;
-  int64_t least_rows = 1; // of a library tile; with fewer its kernel sums in another order
 };
 SumOrder sum_order(DType compute, int64_t k);
 

@@ -18,9 +18,6 @@ struct RowKernels {
   double (*exp_sum)(const float* x, int64_t n, float peak);
   // sums[0]: exp(b - peak_b); [1]: exp(x - peak); [2]: exp(b - peak_b) * (b - x), all in f64 over 16 lanes.
   void (*kl_sums)(const float* x, const float* b, int64_t n, float peak, float peak_b, double sums[3]);
-  // 2^log2n-point butterflies over rows of `width` columns, stride `width`: x [2^log2n, width] in place.
-  void (*butterflies)(float* x, int64_t size, int64_t width);
-  void (*butterflies_d)(double* x, int64_t size, int64_t width);
 };
 const RowKernels& row_kernels();
 

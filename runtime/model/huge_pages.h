@@ -1,5 +1,5 @@
-// An allocator for tables that are read at random places: memory on large pages where the system has them, since a
-// table of megabytes on small ones costs a page walk for nearly every look-up.
+// An allocator for tables that are read at random places: memory on large pages where the system has them,
+// since a table of megabytes on small ones costs a page walk for nearly every look-up.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,8 @@ template <class T> struct HugePages {
     size_t alignment = bytes >= kPage ? kPage : 64;
     void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
     if (!memory) throw std::bad_alloc();
-    if (bytes >= kPage) madvise(memory, bytes / kPage * kPage, MADV_HUGEPAGE); // a wish: the result does not matter
+    if (bytes >= kPage)
+      madvise(memory, bytes / kPage * kPage, MADV_HUGEPAGE); // a wish: the result does not matter
     return static_cast<T*>(memory);
   }
   void deallocate(T* memory, size_t) { std::free(memory); }

@@ -132,7 +132,8 @@ Regex::Regex(std::string_view pattern, const std::string& path) : pattern_(patte
   if (!compiled) {
     char message[160] = "";
     pcre2_get_error_message(code, reinterpret_cast<PCRE2_UCHAR*>(message), sizeof message);
-    throw error(Fault::bad_file, "{}: the pattern {} does not compile: {}", path, show_text(pattern_), message);
+    throw error(Fault::bad_file, "{}: the pattern {} does not compile: {}", path, show_text(pattern_),
+                message);
   }
   code_ = std::shared_ptr<pcre2_code>(compiled, [](pcre2_code* c) { pcre2_code_free(c); });
   jit_ = pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE) == 0;
@@ -149,8 +150,8 @@ bool Regex::find(std::string_view text, size_t from, Scratch& scratch, Range& ra
     if (found < 0) {
       char message[160] = "";
       pcre2_get_error_message(found, reinterpret_cast<PCRE2_UCHAR*>(message), sizeof message);
-      throw error("encode: the pattern {} of {} gave up on a text of {} bytes: {}", show_text(pattern_), path_,
-                  text.size(), message);
+      throw error("encode: the pattern {} of {} gave up on a text of {} bytes: {}", show_text(pattern_),
+                  path_, text.size(), message);
     }
     // Read one by one: a load of both together would wait for the two stores that PCRE2 has just made.
     range.begin = __atomic_load_n(&scratch.range_[0], __ATOMIC_RELAXED);

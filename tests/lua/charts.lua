@@ -31,8 +31,8 @@ end)
 
 case("svg", function()
   local path = (core.options.run or ".") .. "/wane-charts-test.svg"
-  for _, chart in ipairs { scales():chart { x = "absmax", y = "layer", log = "x", mark = { "layers.3" }, label = "kind" },
-                           scales():chart { x = "n", y = "absmax" }, wane.tensor { 1, 2, 3, 3 }:hist() } do
+  local lines = scales():chart { x = "absmax", y = "layer", log = "x", mark = { "layers.3" }, label = "kind" }
+  for _, chart in ipairs { lines, scales():chart { x = "n", y = "absmax" }, wane.tensor { 1, 2, 3, 3 }:hist() } do
     chart:save(path)
     local text = core.read(path)
     check(text:find "^<svg xmlns" and text:find "</svg>\n$", "an svg document")

@@ -2,7 +2,6 @@
 local wane = require "wane"
 
 local path = shared_data "model_stories260K/stories260K.gguf"
-if not path then return end
 
 local base = wane.load(path)
 local calib = base:generate { samples = 6, length = 40, stream = "quantize calib" }
@@ -34,7 +33,8 @@ end)
 case("more bits, less damage; metrics tell the error", function()
   local before_kl, before_error = math.huge, math.huge
   for _, bits in ipairs { 2, 3, 4, 6, 8 } do
-    local model = wane.quantize(base, wane.rules { { "*_proj", weight = wane.int { bits = bits, observer = wane.mse } } })
+    local q = wane.int { bits = bits, observer = wane.mse }
+    local model = wane.quantize(base, wane.rules { { "*_proj", weight = q } })
     local kl, error = wane.compare(model, base, probe).kl.value, 0
     for row in model.metrics do
       error = error + row.error
@@ -66,7 +66,10 @@ case("static inputs see what the quantized layers before them give", function()
 end)
 
 case("inputs: 8 bits little, 2 bits much; keep is the base", function()
-  local function kl(input) return wane.compare(wane.quantize(base, wane.rules { { "*_proj", input = input } }, calib), base, probe).kl.value end
+  local function kl(input)
+    local model = wane.quantize(base, wane.rules { { "*_proj", input = input } }, calib)
+    return wane.compare(model, base, probe).kl.value
+  end
   equal(kl "keep", 0)
   local eight = kl(wane.int)
   check(eight > 0 and eight < 0.01, "8 bits dynamic: " .. eight)
@@ -118,17 +121,20 @@ case("observe: one row per layer, a column for each observer", function()
   end
   local channels = wane.observe(base, calib, wane.absmax { per = "channel" }, { layers = "layers.0.mlp.down_proj" })
   check(channels[1].absmax:same(base "layers.0.mlp.down_proj":input(calib):absmax(1):t()), "per channel")
-  local two = wane.observe(base, calib, { wane.percentile { p = 50 }, wane.percentile { p = 90 } }, { layers = "lm_head" })
+  local both = { wane.percentile { p = 50 }, wane.percentile { p = 90 } }
+  local two = wane.observe(base, calib, both, { layers = "lm_head" })
   check(two[1]["percentile p=50"] < two[1]["percentile p=90"], "two of one name have their labels")
 end)
 
 case("what is refused", function()
   fails(function() wane.quantize(base) end, "argument 2 (rules) is missing")
-  fails(function() wane.quantize(base, wane.rules {}, calib, { wach = probe }) end, "no option 'wach'; did you mean 'watch'?")
+  fails(function() wane.quantize(base, wane.rules {}, calib, { wach = probe }) end,
+        "no option 'wach'; did you mean 'watch'?")
   fails(function() wane.observe(base, calib, 3) end, "argument 3 (observers) is an integer 3")
   fails(function() wane.observe(base, calib, wane.hessian) end, "not supported yet: wane.hessian")
   fails(function() wane.observe(base, calib, wane.mse) end, "mse needs the quantizer it serves")
-  fails(function() wane.observe(base, calib, wane.absmax, { layer = "x" }) end, "no option 'layer'; did you mean 'layers'?")
+  fails(function() wane.observe(base, calib, wane.absmax, { layer = "x" }) end,
+        "no option 'layer'; did you mean 'layers'?")
   local bad = base:with("layers.1.mlp.up_proj", { weight = function(layer)
     return layer.weight:with({ { 3, 3 }, { 5, 5 } }, 0 / 0)
   end })

@@ -31,7 +31,8 @@ case("codes, scales and zero points of every reference case", function()
     local scales, codes = flat(packed.params.scale), flat(packed.codes)
     equal(#scales, #c.scale, about)
     for k, scale in ipairs(c.scale) do
-      check(wane.full({ 1 }, scale):same(wane.full({ 1 }, scales[k])), ("%s: scale %d is %.9g, not %.9g"):format(about, k, scales[k], scale))
+      local same = wane.tensor({ scale }):same(wane.tensor { scales[k] })
+      check(same, ("%s: scale %d is %.9g, not %.9g"):format(about, k, scales[k], scale))
     end
     for k, zero in ipairs(c.zero or {}) do equal(flat(packed.params.zero)[k], zero, about .. ": zero " .. k) end
     for k, code in ipairs(c.codes) do equal(codes[k], code, ("%s: code %d"):format(about, k)) end
@@ -115,7 +116,8 @@ case("wrong options are refused by name", function()
   fails(function() wane.int { observer = 3 } end, "observer is a number")
   fails(function() wane.int.bits = 4 end, "wane.int is a value and cannot be assigned to")
   fails(function() return wane.int.width end, "wane.int: no field 'width'")
-  fails(function() wane.int { group_size = 5 }:quantize(wane.zeros { 2, 12 }) end, "group_size 5 does not divide the 12 columns")
+  fails(function() wane.int { group_size = 5 }:quantize(wane.zeros { 2, 12 }) end,
+        "group_size 5 does not divide the 12 columns")
   fails(function() wane.int:quantize(wane.zeros { 12 }) end, "w is [12], expected a matrix")
   fails(function() wane.int { per = "token" }:quantize(wane.zeros { 2, 12 }) end, "per = 'token' is for inputs")
   for _, name in ipairs { "nvfp4", "mxfp4", "gguf" } do
@@ -207,7 +209,8 @@ case("a value asked for while tracing, a wrong kind, a wrong shape", function()
   fails(with("fit", function() return 3 end), "wrong: fit gave a number, expected a table of tensors")
   fails(with("fit", function() return { scale = 3 } end), "fit: 'scale' is a number, expected a tensor [2, 1]")
   fails(with("fit", function() return { scale = wane.ones { 1, 4 } } end), "fit: 'scale' is [1 x 4], expected [2, 1]")
-  fails(function() wane.quantizer("empty", {}):quantize(wane.ones { 2, 4 }) end, "empty: it has no fit; define function empty:fit")
+  fails(function() wane.quantizer("empty", {}):quantize(wane.ones { 2, 4 }) end,
+        "empty: it has no fit; define function empty:fit")
   fails(function() local Q = wane.quantizer("x", {}); Q.fits = 1 end, "'fits' is not among what a quantizer defines")
   fails(function() wane.quantizer(3) end, "wane.quantizer: name is a number")
 end)

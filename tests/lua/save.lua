@@ -37,7 +37,7 @@ for _, kind in ipairs {
 } do
   case("a saved model is the same model: " .. kind[1], function()
     local model = tiny(kind[2], kind[3])
-    local folder = scratch "saved"
+    local folder = scratch("saved-" .. kind[3])
     model:save(folder, "safetensors")
     local again = wane.load(folder)
     equal(again.dtype, model.dtype)
@@ -96,8 +96,10 @@ end)
 
 case("a config that does not fit its tensors is named", function()
   local model = tiny()
+  local tried = 0
   local function refuses(changes, text)
-    local folder = altered("altered", model, changes)
+    tried = tried + 1
+    local folder = altered("altered-" .. tried, model, changes)
     fails(function() wane.load(folder) end, text)
   end
   refuses({ hidden_size = 64 }, "tensors are of another shape than the config says")

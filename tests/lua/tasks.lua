@@ -74,9 +74,8 @@ end)
 
 case("kl is the sum over the vocabulary", function()
   local other = wane.quantize(model, wane.rules { { "*_proj", weight = wane.int { bits = 4 } } })
-  local window = tasks.windows(probe, model).windows[1]
   local task = wane.task("perplexity", model:generate { samples = 1, length = 20, stream = "tasks kl" })
-  window = tasks.windows(task, model).windows[1]
+  local window = tasks.windows(task, model).windows[1]
   local p = model:forward({ window.ids }):softmax(3)
   local q = other:forward({ window.ids }):softmax(3)
   local rows = { { 1, 1 }, { window.first - 1, #window.ids - 1 }, {} }
@@ -105,7 +104,6 @@ end)
 
 case("WikiText: the joined text of the papers", function()
   local path = shared_data "wikitext2/wiki.test.raw"
-  if not path then return end
   local rows = tasks.rows_of(path)
   equal(#rows, 4358)
   local joined = table.concat(rows, "\n\n")
@@ -115,7 +113,6 @@ end)
 
 case("WikiText: windows of each protocol", function()
   local path, qwen = shared_data "wikitext2/wiki.test.raw", shared_data "tokenizer_qwen3"
-  if not path or not qwen then return end
   local reader = { tokenizer = core.tokenizer(qwen .. "/tokenizer.json"), name = "reader" }
   local read = tasks.windows(wane.task("wikitext2-gptq-2048", path), reader)
   equal(#read.windows, 146)

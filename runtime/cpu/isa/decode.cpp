@@ -2,6 +2,8 @@
 // compiler turns into vectors; the arithmetic is IEEE f32, no contraction, so every level gives the same
 // bits. Nothing here may call an inline function of a library header: its copy for one level could end up in
 // all.
+#include <immintrin.h>
+
 #include "runtime/model/gguf_blocks.h"
 
 namespace wane::WANE_ISA_NAMESPACE {
@@ -60,7 +62,7 @@ inline float to_odd(double value) {
   return bits<float>(u);
 }
 
-void store(const float* values, int64_t count, DType as, std::byte* target) {
+void store(const float* __restrict values, int64_t count, DType as, std::byte* __restrict target) {
   if (as == DType::f32) {
     __builtin_memcpy(target, values, size_t(count) * sizeof(float));
   } else if (as == DType::bf16) {
@@ -72,171 +74,232 @@ void store(const float* values, int64_t count, DType as, std::byte* target) {
   }
 }
 
+// A block is unpacked into signed codes, one per element, and a scale per group of them (and what is added to
+// the group); then all formats share one multiplication: value = scale * code, or scale * code + offset. The
+// codes are small integers, so this is the reference's arithmetic; subtracting a minimum is adding its
+// negative.
+struct Unpacked {
+  alignas(64) int8_t codes[kTile];
+  float scales[kTile / 16], offsets[kTile / 16];
+};
+
 // ---- blocks of 32: element j of a byte's low nibble, j + 16 of its high one ----
 
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+
+inline void nibbles(const uint8_t* q, int minus, int8_t* codes) {
+  Bytes both = load<Bytes>(q), low = (both & 15) - uint8_t(minus), high = (both >> 4) - uint8_t(minus);
+  __builtin_memcpy(codes, &low, 16);
+  __builtin_memcpy(codes + 16, &high, 16);
+}
+// The fifth bits of 32 elements: bit j of `high` belongs to element j.
+inline void fifth_bits(uint32_t high, int8_t* codes) {
+  constexpr Bytes kBit{1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  for (int half = 0; half < 2; ++half) {
+    uint8_t first = uint8_t(high >> (16 * half)), second = uint8_t(high >> (16 * half + 8));
+    Bytes spread{first,  first,  first,  first,  first,  first,  first,  first,
+                 second, second, second, second, second, second, second, second};
+    Bytes sum =
+        load<Bytes>(reinterpret_cast<uint8_t*>(codes) + 16 * half) + ((Bytes)((spread & kBit) != 0) & 16);
+    __builtin_memcpy(codes + 16 * half, &sum, 16);
+  }
+}
+
 struct Q4_0 {
-  static constexpr int kSize = 32, kBytes = 18;
-  static inline void decode(const uint8_t* p, float* v) {
-    float d = from_f16(load<uint16_t>(p));
-    for (int j = 0; j < 16; ++j) v[j] = d * float(int(p[2 + j] & 15) - 8);
-    for (int j = 0; j < 16; ++j) v[j + 16] = d * float(int(p[2 + j] >> 4) - 8);
+  static constexpr int kSize = 32, kBytes = 18, kGroup = 32;
+  static constexpr bool kOffset = false;
+  static inline void unpack(const uint8_t* p, int8_t* codes, float* scales, float*) {
+    *scales = from_f16(load<uint16_t>(p));
+    nibbles(p + 2, 8, codes);
   }
 };
 
 struct Q4_1 {
-  static constexpr int kSize = 32, kBytes = 20;
-  static inline void decode(const uint8_t* p, float* v) {
-    float d = from_f16(load<uint16_t>(p)), m = from_f16(load<uint16_t>(p + 2));
-    for (int j = 0; j < 16; ++j) v[j] = d * float(int(p[4 + j] & 15)) + m;
-    for (int j = 0; j < 16; ++j) v[j + 16] = d * float(int(p[4 + j] >> 4)) + m;
+  static constexpr int kSize = 32, kBytes = 20, kGroup = 32;
+  static constexpr bool kOffset = true;
+  static inline void unpack(const uint8_t* p, int8_t* codes, float* scales, float* offsets) {
+    *scales = from_f16(load<uint16_t>(p)), *offsets = from_f16(load<uint16_t>(p + 2));
+    nibbles(p + 4, 0, codes);
   }
 };
 
 struct Q5_0 {
-  static constexpr int kSize = 32, kBytes = 22;
-  static inline void decode(const uint8_t* p, float* v) {
-    float d = from_f16(load<uint16_t>(p));
-    uint32_t high = load<uint32_t>(p + 2);
-    for (int j = 0; j < 16; ++j) v[j] = d * float(int((p[6 + j] & 15) | ((high >> j) & 1) << 4) - 16);
-    for (int j = 0; j < 16; ++j)
-      v[j + 16] = d * float(int((p[6 + j] >> 4) | ((high >> (j + 16)) & 1) << 4) - 16);
+  static constexpr int kSize = 32, kBytes = 22, kGroup = 32;
+  static constexpr bool kOffset = false;
+  static inline void unpack(const uint8_t* p, int8_t* codes, float* scales, float*) {
+    *scales = from_f16(load<uint16_t>(p));
+    nibbles(p + 6, 16, codes);
+    fifth_bits(load<uint32_t>(p + 2), codes);
   }
 };
 
 struct Q5_1 {
-  static constexpr int kSize = 32, kBytes = 24;
-  static inline void decode(const uint8_t* p, float* v) {
-    float d = from_f16(load<uint16_t>(p)), m = from_f16(load<uint16_t>(p + 2));
-    uint32_t high = load<uint32_t>(p + 4);
-    for (int j = 0; j < 16; ++j) v[j] = d * float(int((p[8 + j] & 15) | ((high >> j) & 1) << 4)) + m;
-    for (int j = 0; j < 16; ++j)
-      v[j + 16] = d * float(int((p[8 + j] >> 4) | ((high >> (j + 16)) & 1) << 4)) + m;
+  static constexpr int kSize = 32, kBytes = 24, kGroup = 32;
+  static constexpr bool kOffset = true;
+  static inline void unpack(const uint8_t* p, int8_t* codes, float* scales, float* offsets) {
+    *scales = from_f16(load<uint16_t>(p)), *offsets = from_f16(load<uint16_t>(p + 2));
+    nibbles(p + 8, 0, codes);
+    fifth_bits(load<uint32_t>(p + 4), codes);
   }
 };
 
 struct Q8_0 {
-  static constexpr int kSize = 32, kBytes = 34;
-  static inline void decode(const uint8_t* p, float* v) {
-    float d = from_f16(load<uint16_t>(p));
-    for (int j = 0; j < 32; ++j) v[j] = d * float(int(int8_t(p[2 + j])));
+  static constexpr int kSize = 32, kBytes = 34, kGroup = 32;
+  static constexpr bool kOffset = false;
+  static inline void unpack(const uint8_t* p, int8_t* codes, float* scales, float*) {
+    *scales = from_f16(load<uint16_t>(p));
+    __builtin_memcpy(codes, p + 2, 32);
   }
 };
 
 // ---- blocks of 256 with scales of their own per 16 or 32 ----
 
 struct Q2K {
-  static constexpr int kSize = 256, kBytes = 84;
-  static inline void decode(const uint8_t* p, float* v) {
-    const uint8_t* q = p + 16;
+  static constexpr int kSize = 256, kBytes = 84, kGroup = 16;
+  static constexpr bool kOffset = true;
+  static inline void unpack(const uint8_t* __restrict p, int8_t* __restrict codes, float* scales,
+                            float* offsets) {
     float d = from_f16(load<uint16_t>(p + 80)), dmin = from_f16(load<uint16_t>(p + 82));
-    for (int s = 0; s < 16; ++s) { // sub-block of 16: half s / 8, shift of pairs, left or right 16 bytes
-      float scale = d * float(int(p[s] & 15)), least = dmin * float(int(p[s] >> 4));
-      const uint8_t* from = q + 32 * (s / 8) + 16 * (s & 1);
-      int shift = 2 * ((s % 8) / 2);
-      for (int j = 0; j < 16; ++j) v[16 * s + j] = scale * float(int((from[j] >> shift) & 3)) - least;
-    }
+    for (int s = 0; s < 16; ++s) scales[s] = d * float(int(p[s] & 15));
+    for (int s = 0; s < 16; ++s) offsets[s] = -(dmin * float(int(p[s] >> 4)));
+    for (int r = 0; r < 8; ++r) // 32 elements each: half r / 4, pair of bits r % 4
+      for (int j = 0; j < 32; ++j)
+        codes[32 * r + j] = int8_t((p[16 + 32 * (r / 4) + j] >> (2 * (r % 4))) & 3);
   }
 };
 
 struct Q3K {
-  static constexpr int kSize = 256, kBytes = 110;
-  static inline void decode(const uint8_t* p, float* v) {
+  static constexpr int kSize = 256, kBytes = 110, kGroup = 16;
+  static constexpr bool kOffset = false;
+  static inline void unpack(const uint8_t* __restrict p, int8_t* __restrict codes, float* scales, float*) {
     const uint8_t *high = p, *q = p + 32, *packed = p + 96;
     float d = from_f16(load<uint16_t>(p + 108));
     for (int s = 0; s < 16; ++s) {
       int low4 = s < 8 ? packed[s] & 15 : packed[s - 8] >> 4, top2 = (packed[8 + s % 4] >> (2 * (s / 4))) & 3;
-      float scale = d * float((low4 | top2 << 4) - 32);
-      const uint8_t *from = q + 32 * (s / 8) + 16 * (s & 1), *flags = high + 16 * (s & 1);
-      int shift = 2 * ((s % 8) / 2), flag = s / 2;
-      for (int j = 0; j < 16; ++j)
-        v[16 * s + j] = scale * float(int((from[j] >> shift) & 3) + 4 * int((flags[j] >> flag) & 1) - 4);
+      scales[s] = d * float((low4 | top2 << 4) - 32);
     }
+    for (int r = 0; r < 8; ++r)
+      for (int j = 0; j < 32; ++j)
+        codes[32 * r + j] =
+            int8_t(((q[32 * (r / 4) + j] >> (2 * (r % 4))) & 3) + 4 * ((high[j] >> r) & 1) - 4);
   }
 };
 
 // Eight 6-bit scales and minima in 12 bytes, as Q4_K and Q5_K pack them.
-inline void scale_and_least(const uint8_t* b, int j, int* scale, int* least) {
-  *scale = j < 4 ? b[j] & 63 : (b[j + 4] & 15) | (b[j - 4] >> 6) << 4;
-  *least = j < 4 ? b[j + 4] & 63 : (b[j + 4] >> 4) | (b[j] >> 6) << 4;
+inline void scales_of_32(const uint8_t* p, float* scales, float* offsets) {
+  float d = from_f16(load<uint16_t>(p)), dmin = from_f16(load<uint16_t>(p + 2));
+  const uint8_t* b = p + 4;
+  for (int j = 0; j < 8; ++j) {
+    int scale = j < 4 ? b[j] & 63 : (b[j + 4] & 15) | (b[j - 4] >> 6) << 4;
+    int least = j < 4 ? b[j + 4] & 63 : (b[j + 4] >> 4) | (b[j] >> 6) << 4;
+    scales[j] = d * float(scale), offsets[j] = -(dmin * float(least));
+  }
 }
 
 struct Q4K {
-  static constexpr int kSize = 256, kBytes = 144;
-  static inline void decode(const uint8_t* p, float* v) {
-    const uint8_t* q = p + 16;
-    float d = from_f16(load<uint16_t>(p)), dmin = from_f16(load<uint16_t>(p + 2));
-    for (int s = 0; s < 8; ++s) {
-      int scale6, least6;
-      scale_and_least(p + 4, s, &scale6, &least6);
-      float scale = d * float(scale6), least = dmin * float(least6);
-      int shift = 4 * (s & 1);
+  static constexpr int kSize = 256, kBytes = 144, kGroup = 32;
+  static constexpr bool kOffset = true;
+  static inline void unpack(const uint8_t* __restrict p, int8_t* __restrict codes, float* scales,
+                            float* offsets) {
+    scales_of_32(p, scales, offsets);
+    for (int r = 0; r < 8; ++r)
       for (int j = 0; j < 32; ++j)
-        v[32 * s + j] = scale * float(int((q[32 * (s / 2) + j] >> shift) & 15)) - least;
-    }
+        codes[32 * r + j] = int8_t((p[16 + 32 * (r / 2) + j] >> (4 * (r % 2))) & 15);
   }
 };
 
 struct Q5K {
-  static constexpr int kSize = 256, kBytes = 176;
-  static inline void decode(const uint8_t* p, float* v) {
+  static constexpr int kSize = 256, kBytes = 176, kGroup = 32;
+  static constexpr bool kOffset = true;
+  static inline void unpack(const uint8_t* __restrict p, int8_t* __restrict codes, float* scales,
+                            float* offsets) {
     const uint8_t *high = p + 16, *q = p + 48;
-    float d = from_f16(load<uint16_t>(p)), dmin = from_f16(load<uint16_t>(p + 2));
-    for (int s = 0; s < 8; ++s) {
-      int scale6, least6;
-      scale_and_least(p + 4, s, &scale6, &least6);
-      float scale = d * float(scale6), least = dmin * float(least6);
-      int shift = 4 * (s & 1);
-      for (int j = 0; j < 32; ++j) {
-        int code = ((q[32 * (s / 2) + j] >> shift) & 15) | ((high[j] >> s) & 1) << 4;
-        v[32 * s + j] = scale * float(code) - least;
-      }
-    }
+    scales_of_32(p, scales, offsets);
+    for (int r = 0; r < 8; ++r)
+      for (int j = 0; j < 32; ++j)
+        codes[32 * r + j] = int8_t(((q[32 * (r / 2) + j] >> (4 * (r % 2))) & 15) | ((high[j] >> r) & 1) << 4);
   }
 };
 
 struct Q6K {
-  static constexpr int kSize = 256, kBytes = 210;
-  static inline void decode(const uint8_t* p, float* v) {
+  static constexpr int kSize = 256, kBytes = 210, kGroup = 16;
+  static constexpr bool kOffset = false;
+  static inline void unpack(const uint8_t* __restrict p, int8_t* __restrict codes, float* scales, float*) {
     const uint8_t *low = p, *high = p + 128;
     float d = from_f16(load<uint16_t>(p + 208));
-    for (int s = 0; s < 16; ++s) { // half c, quarter k of it, left or right 16
-      int c = s / 8, k = (s % 8) / 2, at = 16 * (s & 1);
-      float scale = d * float(int(int8_t(p[192 + s])));
-      const uint8_t *from = low + 64 * c + 32 * (k & 1) + at, *top = high + 32 * c + at;
-      int shift = 4 * (k >> 1), top_shift = 2 * k;
-      for (int j = 0; j < 16; ++j) {
-        int code = ((from[j] >> shift) & 15) | ((top[j] >> top_shift) & 3) << 4;
-        v[16 * s + j] = scale * float(code - 32);
-      }
+    for (int s = 0; s < 16; ++s) scales[s] = d * float(int(int8_t(p[192 + s])));
+    for (int r = 0; r < 8; ++r) { // half c of the block, quarter k of it
+      int c = r / 4, k = r % 4;
+      const uint8_t *from = low + 64 * c + 32 * (k & 1), *top = high + 32 * c;
+      for (int j = 0; j < 32; ++j)
+        codes[32 * r + j] =
+            int8_t((((from[j] >> (4 * (k >> 1))) & 15) | ((top[j] >> (2 * k)) & 3) << 4) - 32);
     }
   }
 };
 
-template <class Block> void decode_all(const uint8_t* source, int64_t blocks, DType as, std::byte* target) {
-  constexpr int kPerTile = kTile / Block::kSize;
-  int64_t width = as == DType::f32 ? 4 : 2;
+// scale * code, or scale * code + offset, for 16 codes. By hand: left to itself gcc 12 takes loops this short
+// apart.
+template <bool with_offset>
+inline void scale_16(const int8_t* codes, float scale, float offset, float* values) {
+#if defined(__AVX512F__)
+  constexpr __mmask16 kAll = 0xffff; // the unmasked forms make gcc 12 warn of an uninitialised value
+  __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+  __m512 v = _mm512_maskz_cvtepi32_ps(kAll, _mm512_maskz_cvtepi8_epi32(kAll, bytes));
+  v = _mm512_mul_ps(_mm512_set1_ps(scale), v);
+  if (with_offset) v = _mm512_add_ps(v, _mm512_set1_ps(offset));
+  _mm512_storeu_ps(values, v);
+#elif defined(__AVX2__)
+  for (int j = 0; j < 16; j += 8) {
+    __m256 v = _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes + j))));
+    v = _mm256_mul_ps(_mm256_set1_ps(scale), v);
+    if (with_offset) v = _mm256_add_ps(v, _mm256_set1_ps(offset));
+    _mm256_storeu_ps(values + j, v);
+  }
+#else
+  for (int j = 0; j < 16; j += 4) {
+    __m128 v = _mm_cvtepi32_ps(
+        _mm_cvtepi8_epi32(_mm_cvtsi32_si128(load<int32_t>(reinterpret_cast<const uint8_t*>(codes + j)))));
+    v = _mm_mul_ps(_mm_set1_ps(scale), v);
+    if (with_offset) v = _mm_add_ps(v, _mm_set1_ps(offset));
+    _mm_storeu_ps(values + j, v);
+  }
+#endif
+}
+
+template <class Block> void decode_all(const std::byte* source, int64_t blocks, DType as, std::byte* target) {
+  constexpr int kPerTile = kTile / Block::kSize, kGroups = Block::kSize / Block::kGroup;
+  auto* p = reinterpret_cast<const uint8_t*>(source);
+  int64_t width = int64_t(size_of(as));
+  Unpacked tile;
   alignas(64) float values[kTile];
   while (blocks > 0) {
     int now = blocks < kPerTile ? int(blocks) : kPerTile;
-    for (int b = 0; b < now; ++b) Block::decode(source + b * Block::kBytes, values + b * Block::kSize);
-    store(values, int64_t(now) * Block::kSize, as, target);
-    source += now * Block::kBytes, target += now * Block::kSize * width, blocks -= now;
+    for (int b = 0; b < now; ++b)
+      Block::unpack(p + b * Block::kBytes, tile.codes + b * Block::kSize, tile.scales + b * kGroups,
+                    tile.offsets + b * kGroups);
+    float* out = as == DType::f32 ? reinterpret_cast<float*>(target) : values;
+    for (int g = 0; g < now * kGroups; ++g)
+      for (int half = g * Block::kGroup; half < (g + 1) * Block::kGroup; half += 16)
+        scale_16<Block::kOffset>(tile.codes + half, tile.scales[g], tile.offsets[g], out + half);
+    if (as != DType::f32) store(values, int64_t(now) * Block::kSize, as, target);
+    p += now * Block::kBytes, target += now * Block::kSize * width, blocks -= now;
   }
 }
 
 void decode_blocks(StoredType type, const std::byte* source, int64_t blocks, DType as, std::byte* target) {
-  auto* p = reinterpret_cast<const uint8_t*>(source);
   switch (type) {
-  case StoredType::q4_0: return decode_all<Q4_0>(p, blocks, as, target);
-  case StoredType::q4_1: return decode_all<Q4_1>(p, blocks, as, target);
-  case StoredType::q5_0: return decode_all<Q5_0>(p, blocks, as, target);
-  case StoredType::q5_1: return decode_all<Q5_1>(p, blocks, as, target);
-  case StoredType::q8_0: return decode_all<Q8_0>(p, blocks, as, target);
-  case StoredType::q2_k: return decode_all<Q2K>(p, blocks, as, target);
-  case StoredType::q3_k: return decode_all<Q3K>(p, blocks, as, target);
-  case StoredType::q4_k: return decode_all<Q4K>(p, blocks, as, target);
-  case StoredType::q5_k: return decode_all<Q5K>(p, blocks, as, target);
-  case StoredType::q6_k: return decode_all<Q6K>(p, blocks, as, target);
+  case StoredType::q4_0: return decode_all<Q4_0>(source, blocks, as, target);
+  case StoredType::q4_1: return decode_all<Q4_1>(source, blocks, as, target);
+  case StoredType::q5_0: return decode_all<Q5_0>(source, blocks, as, target);
+  case StoredType::q5_1: return decode_all<Q5_1>(source, blocks, as, target);
+  case StoredType::q8_0: return decode_all<Q8_0>(source, blocks, as, target);
+  case StoredType::q2_k: return decode_all<Q2K>(source, blocks, as, target);
+  case StoredType::q3_k: return decode_all<Q3K>(source, blocks, as, target);
+  case StoredType::q4_k: return decode_all<Q4K>(source, blocks, as, target);
+  case StoredType::q5_k: return decode_all<Q5K>(source, blocks, as, target);
+  case StoredType::q6_k: return decode_all<Q6K>(source, blocks, as, target);
   default: return;
   }
 }
@@ -254,7 +317,7 @@ inline float from_e4m3(uint8_t value) {
 inline float from_e5m2(uint8_t value) { return from_f16(uint16_t(value << 8)); }
 
 // Widened to f32 where that is exact, f64 and i32 by rounding to odd where 16 bits are wanted.
-void widen(DType from, const uint8_t* source, int64_t count, bool odd, float* out) {
+void widen(DType from, const uint8_t* __restrict source, int64_t count, bool odd, float* __restrict out) {
   switch (from) {
   case DType::f64:
     for (int64_t i = 0; i < count; ++i) {

@@ -73,24 +73,10 @@ void kl_sums(const float* x, const float* b, int64_t n, float peak, float peak_b
   sums[2] = folded(cross);
 }
 
-template <class T> void butterflies(T* x, int64_t size, int64_t width) {
-  for (int64_t step = 1; step < size; step *= 2)
-    for (int64_t start = 0; start < size; start += 2 * step) {
-      T *low = x + start * width, *high = low + step * width;
-#pragma GCC ivdep
-      for (int64_t i = 0; i < step * width; i++) {
-        T a = low[i], b = high[i];
-        low[i] = a + b;
-        high[i] = a - b;
-      }
-    }
-}
-
 } // namespace
 
 const cpu::RowKernels& row_kernels() {
-  static const cpu::RowKernels table{rotate<float>,      rotate<uint16_t>,   largest, exp_sum, kl_sums,
-                                     butterflies<float>, butterflies<double>};
+  static const cpu::RowKernels table{rotate<float>, rotate<uint16_t>, largest, exp_sum, kl_sums};
   return table;
 }
 

@@ -1,0 +1,122 @@
+// The command line.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "bindings/failure.h"
+#include "bindings/fetch.h"
+#include "bindings/progress.h"
+#include "bindings/run.h"
+#include "bindings/version.h"
+#include "runtime/cpu/pool.h"
+
+namespace {
+
+using namespace wane;
+using namespace wane::lua;
+
+struct CommandLine {
+  HostOptions options;
+  int threads = 0;
+  RunRequest run;
+  std::string path, name;
+  std::vector<std::string> names;
+};
+
+void check_device(const std::string& device) {
+  if (device == "cpu") return;
+  if (device == "cuda" || device.compare(0, 5, "cuda:") == 0)
+    throw error(Fault::no_device, "no device: {}", device).hint("this build computes on the CPU: --device cpu");
+  throw error(Fault::usage, "no device '{}'", device).note("it is one of", "cpu, cuda");
+}
+
+void print_version() {
+  std::printf("wane %s\n%s\n", version_text().c_str(), machine_text().c_str());
+  for (auto& [name, value] : matmul_classes())
+    if (!value.empty()) std::printf("matmul %s: %s\n", name.c_str(), value.c_str());
+}
+
+int dispatch(CLI::App& app, CommandLine& line) {
+  check_device(line.options.device);
+  if (line.threads) {
+    if (line.threads < 1 || line.threads > kMaxThreads) throw error(Fault::usage, "--threads {}: expected 1 to {}", line.threads, kMaxThreads);
+    set_thread_count(line.threads);
+  }
+  set_quiet(line.options.quiet);
+  auto is = [&](const char* name) { return app.got_subcommand(name); };
+  if (is("run")) return run_recipe(line.run, line.options);
+  if (is("repl")) return repl(line.path, line.options);
+  if (is("info")) return show_info(line.path, line.options);
+  if (is("fetch")) return std::printf("%s\n", fetch_model(line.name, line.options.quiet).c_str()), 0;
+  if (is("help")) return show_help(line.name, line.options);
+  if (is("test")) return run_tests(line.names, line.options);
+  if (is("bench")) return run_benches(line.names, line.options);
+  if (is("check")) return check_syntax(line.path, line.options);
+  return print_version(), 0;
+}
+
+void add_options(CLI::App& app, CommandLine& line) {
+  app.add_option("--threads", line.threads, "Threads to compute with (default: the cores at hand)");
+  app.add_option("--device", line.options.device, "cpu or cuda")->capture_default_str();
+  app.add_option("--seed", line.options.seed, "Seed of all random streams")->capture_default_str();
+  app.add_flag("--strict", line.options.strict, "Exit 3 where a fallback was taken");
+  app.add_flag("--quiet", line.options.quiet, "No progress, results only");
+  app.add_flag("--json", line.options.json, "Results as JSON");
+}
+
+void add_commands(CLI::App& app, CommandLine& line) {
+  auto command = [&](const char* name, const char* text) {
+    auto* sub = app.add_subcommand(name, text);
+    sub->fallthrough();
+    return sub;
+  };
+  auto* run = command("run", "Run a recipe in its run folder");
+  run->add_option("script", line.run.script, "The recipe")->required();
+  run->add_option("arguments", line.run.arguments, "What the recipe gets as ...");
+  run->positionals_at_end(true);
+  command("repl", "Explore, line by line")->add_option("model", line.path, "A model to load as `model`");
+  command("info", "What a model file holds")->add_option("path", line.path, "A model")->required();
+  command("fetch", "Fetch a known model")->add_option("name", line.name, "Its name")->required();
+  command("help", "What is written about a name")->add_option("name", line.name, "A function, method or noun");
+  command("test", "Run Lua tests")->add_option("paths", line.names, "Files or folders (default: tests/lua)");
+  command("bench", "Run scripts/bench")->add_option("names", line.names, "Which (default: all)");
+  command("check", "Check a script without running it")->add_option("file", line.path, "The script")->required();
+  command("version", "What this binary and machine are");
+}
+
+int report(const Error& problem) {
+  hide_progress();
+  std::fprintf(stderr, "wane: %s\n", text_of(problem).c_str());
+  return int(problem.fault());
+}
+
+int main_guarded(int argc, char** argv) {
+  CLI::App app{"wane: a scripting host for LLM quantization"};
+  app.require_subcommand(1);
+  CommandLine line;
+  add_options(app, line);
+  add_commands(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    return app.exit(problem) ? int(Fault::usage) : 0;
+  }
+  return dispatch(app, line);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  int code;
+  try {
+    code = main_guarded(argc, argv);
+  } catch (const wane::Error& problem) {
+    code = report(problem);
+  } catch (const std::exception& problem) {
+    std::fprintf(stderr, "wane: internal: %s\n", problem.what());
+    code = int(wane::Fault::internal);
+  }
+  if (std::fflush(stdout) != 0 && code == 0) code = int(wane::Fault::io);
+  return code;
+}

@@ -1,0 +1,227 @@
+#include "bindings/run.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "bindings/failure.h"
+#include "bindings/help.h"
+#include "bindings/interrupt.h"
+#include "bindings/progress.h"
+#include "bindings/stdlib.h"
+#include "bindings/version.h"
+#include "bindings/wrap_json.h"
+#include "runtime/hash.h"
+#include "runtime/model/source.h"
+#include "runtime/run/publish.h"
+
+namespace wane::lua {
+namespace fs = std::filesystem;
+namespace {
+
+int fail_with(const Failure& failure) {
+  hide_progress();
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s\n", failure.text.c_str());
+  return int(failure.fault);
+}
+
+State start(HostOptions options) {
+  State L(open_state(std::move(options)));
+  install_interrupts(L.get());
+  return L;
+}
+
+// package.path begins with the folder of the script.
+void add_script_folder(lua_State* L, const std::string& script) {
+  auto folder = fs::path(script).parent_path().string();
+  if (folder.empty()) return;
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "path");
+  auto path = folder + "/?.lua;" + lua_tostring(L, -1);
+  push(L, std::string_view(path));
+  lua_setfield(L, -3, "path");
+  lua_pop(L, 2);
+}
+
+// -- the run folder -------------------------------------------------------------------------------------------
+struct RunFolder {
+  std::string path, id, recipe_hash;
+  bool is_new = true;
+};
+
+// runs/SCRIPT-ID; ID: four hex digits of what determines the result on one machine.
+RunFolder open_run(const std::string& script, const std::string& text, const HostOptions& options) {
+  RunFolder run;
+  run.recipe_hash = sha256_hex(text);
+  Sha256 sum;
+  sum.update(std::string_view(text));
+  auto part = [&](std::string_view piece) { sum.update(fmt::format("\n{} ", piece.size())).update(piece); };
+  for (auto& argument : options.arguments) part(argument);
+  part(fmt::format("seed {}", options.seed));
+  run.id = sum.hex().substr(0, 4);
+  run.path = (fs::path("runs") / (fs::path(script).stem().string() + "-" + run.id)).string();
+  run.is_new = !fs::exists(run.path);
+  std::error_code problem;
+  fs::create_directories(run.path, problem);
+  if (problem) throw error(Fault::no_create, "run: {}: {}", run.path, problem.message());
+  return run;
+}
+
+// Tables of an earlier run of the same recipe are computed anew, not added to.
+void clear_tables(const std::string& folder) {
+  std::error_code ignored;
+  for (auto& entry : fs::directory_iterator(folder, ignored))
+    if (entry.path().extension() == ".jsonl") fs::remove(entry.path(), ignored);
+}
+
+void write_manifest(const RunFolder& run, const HostOptions& options) {
+  std::string arguments;
+  for (auto& argument : options.arguments) arguments += (arguments.empty() ? "" : ", ") + json_string(argument);
+  std::string classes;
+  for (auto& [name, value] : matmul_classes())
+    classes += fmt::format("{}\n    {}: {}", classes.empty() ? "" : ",", json_string(name), json_string(value));
+  auto text = fmt::format("{{\n  \"wane\": {},\n  \"script\": {},\n  \"recipe\": {},\n  \"arguments\": [{}],\n"
+                          "  \"seed\": {},\n  \"device\": {},\n  \"matmul\": {{{}\n  }}\n}}\n",
+                          json_string(version_text()), json_string(fs::path(options.script).filename().string()),
+                          json_string(run.recipe_hash), arguments, options.seed, json_string(options.device), classes);
+  publish_text(run.path + "/manifest.json", text);
+}
+
+void write_header(const RunFolder& run, const HostOptions& options) {
+  write_note(fmt::format("run       {:<30} {}", run.path, run.is_new ? "new" : "computed anew"));
+  auto recipe = fmt::format("{} {}", fs::path(options.script).filename().string(), run.recipe_hash.substr(0, 6));
+  write_note(fmt::format("recipe    {:<30} wane {}, {}, seed {}", recipe, version_text(), machine_text(), options.seed));
+}
+
+// What the standard library has to say at the end (rows, deviations): require "wane.run".finish() where it is there.
+std::string closing_words(lua_State* L) {
+  if (!stdlib_text("run.lua")) return "";
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "wane.run");
+  if (call(L, 1, 1) || lua_getfield(L, -1, "finish") != LUA_TFUNCTION) return "";
+  if (call(L, 0, 1)) return "";
+  const char* text = lua_tostring(L, -1);
+  return text ? text : "";
+}
+
+bool is_degraded(lua_State* L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "wane.degraded");
+  bool degraded = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return degraded;
+}
+
+} // namespace
+
+int run_recipe(const RunRequest& request, HostOptions options) {
+  FileSource file(request.script);
+  auto text = file.text(64 << 20);
+  options.script = request.script;
+  options.arguments = request.arguments;
+  auto run = open_run(request.script, text, options);
+  options.run = run.path;
+  write_header(run, options);
+  clear_tables(run.path);
+  publish_text(run.path + "/recipe", text);
+  write_manifest(run, options);
+  bool strict = options.strict;
+  auto state = start(std::move(options));
+  lua_State* L = state.get();
+  add_script_folder(L, request.script);
+  auto failure = load_script(L, request.script);
+  if (!failure) {
+    for (auto& argument : request.arguments) push(L, std::string_view(argument));
+    failure = call(L, int(request.arguments.size()), 0);
+  }
+  hide_progress();
+  if (failure && failure->fault == Fault::interrupted) {
+    std::fflush(stdout);
+    write_note(fmt::format("interrupted\npaused    {}; the same command starts it again", run.path));
+    return int(Fault::interrupted);
+  }
+  if (failure) return fail_with(*failure);
+  auto words = closing_words(L);
+  std::fflush(stdout);
+  write_note(fmt::format("done      {}{}{}", words, words.empty() ? "" : "   ", run.path));
+  return strict && is_degraded(L) ? int(Fault::degraded) : 0;
+}
+
+int run_tests(const std::vector<std::string>& paths, HostOptions options) {
+  auto state = start(std::move(options));
+  lua_State* L = state.get();
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "wane.test");
+  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
+  push(L, std::span<const std::string>(paths));
+  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
+  return lua_toboolean(L, -1) ? 0 : int(Fault::recipe);
+}
+
+int run_benches(const std::vector<std::string>& names, HostOptions options) {
+  const fs::path folder = "scripts/bench";
+  std::vector<std::string> scripts;
+  std::error_code problem;
+  for (fs::directory_iterator it(folder, problem), end; !problem && it != end; it.increment(problem))
+    if (it->path().extension() == ".lua") scripts.push_back(it->path().stem().string());
+  std::sort(scripts.begin(), scripts.end());
+  if (scripts.empty()) throw error(Fault::missing, "bench: no scripts in {}", folder.string()).hint("run it in wane's own folder");
+  for (auto& name : names)
+    if (std::find(scripts.begin(), scripts.end(), name) == scripts.end())
+      throw error(Fault::usage, "bench: no bench '{}'", name).note("there are", fmt::format("{}", fmt::join(scripts, ", ")));
+  for (auto& name : names.empty() ? scripts : names) {
+    auto script = (folder / (name + ".lua")).string();
+    auto state = start(options);
+    add_script_folder(state.get(), script);
+    auto failure = load_script(state.get(), script);
+    if (!failure) failure = call(state.get(), 0, 0);
+    if (failure) return fail_with(*failure);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+int show_help(const std::string& name, HostOptions options) {
+  auto state = start(std::move(options));
+  lua_State* L = state.get();
+  if (stdlib_text("init.lua")) {
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "wane");
+    if (auto failure = call(L, 1, 0)) return fail_with(*failure);
+  }
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "wane.core");
+  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
+  lua_getfield(L, -1, "help");
+  if (name.empty()) lua_pushnil(L);
+  else push(L, std::string_view(name));
+  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
+  std::printf("%s\n", lua_tostring(L, -1));
+  return 0;
+}
+
+int show_info(const std::string& path, HostOptions options) {
+  auto state = start(std::move(options));
+  lua_State* L = state.get();
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "wane.info");
+  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
+  push(L, std::string_view(path));
+  if (auto failure = call(L, 1, 0)) return fail_with(*failure);
+  return 0;
+}
+
+int check_syntax(const std::string& path, HostOptions options) {
+  auto state = start(std::move(options));
+  if (auto failure = load_script(state.get(), path)) return fail_with(*failure);
+  if (!stdlib_text("check.lua")) return 0;
+  lua_State* L = state.get();
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "wane.check");
+  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
+  push(L, std::string_view(path));
+  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
+  return lua_toboolean(L, -1) ? 0 : int(Fault::recipe);
+}
+
+} // namespace wane::lua

@@ -1,0 +1,38 @@
+// The inner loops of the Hadamard transform, compiled once per x86-64 level (isa/hadamard_kernels.cpp).
+#pragma once
+
+#include <cstdint>
+
+namespace wane::cpu {
+
+template <class T> struct HadamardKernels {
+  // The unscaled Sylvester transform of every group of `size` (a power of two) of x [count]; count % size ==
+  // 0.
+  void (*fast)(T* x, int64_t count, int64_t size);
+  // out [m, width]: row a is the sum, in order of b, of source row terms[a * m + b]; source [2 m, width]
+  // holds the rows and behind them their negatives.
+  void (*mix)(const T* source, const int32_t* terms, int64_t m, int64_t width, T* out);
+};
+struct HadamardTable {
+  HadamardKernels<float> f32;
+  HadamardKernels<double> f64;
+  template <class T> const HadamardKernels<T>& of() const {
+    if constexpr (sizeof(T) == 4)
+      return f32;
+    else
+      return f64;
+  }
+};
+const HadamardTable& hadamard_kernels();
+
+} // namespace wane::cpu
+
+namespace wane::isa_v2 {
+const cpu::HadamardTable& hadamard_kernels();
+}
+namespace wane::isa_v3 {
+const cpu::HadamardTable& hadamard_kernels();
+}
+namespace wane::isa_v4 {
+const cpu::HadamardTable& hadamard_kernels();
+}

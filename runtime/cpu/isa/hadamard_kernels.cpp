@@ -1,0 +1,130 @@
+// Butterflies for one x86-64 level. The stages run from neighbours outwards at every vector width, so each
+// output is the same tree of additions.
+#include "runtime/cpu/hadamard_kernels.h"
+
+#include <algorithm>
+
+namespace wane::WANE_ISA_NAMESPACE {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;
+#elif defined(__AVX__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+
+template <class T> struct Vectors {
+  static constexpr int width = kBytes / int(sizeof(T));
+  using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typedef T Vec __attribute__((vector_size(kBytes), may_alias));
+  typedef T Loose __attribute__((vector_size(kBytes), aligned(sizeof(T)), may_alias));
+  typedef Index Lanes __attribute__((vector_size(kBytes)));
+};
+
+// The innermost stages of two vectors at a time. Splitting evens from odds pairs the neighbours and moves the
+// lowest bit of the index to its top; after as many splits as the index has bits everything is back in place.
+template <class T> void near_stages(T* x, int stages) {
+  using V = Vectors<T>;
+  constexpr int width = V::width;
+  typename V::Lanes evens, odds;
+  for (int i = 0; i < width; i++) {
+    evens[i] = 2 * i;
+    odds[i] = 2 * i + 1;
+  }
+  typename V::Vec a = *(const typename V::Loose*)x, b = *(const typename V::Loose*)(x + width);
+  int bits = 1;
+  while ((1 << bits) < 2 * width) bits++;
+  for (int s = 0; s < bits; s++) {
+    typename V::Vec even = __builtin_shuffle(a, b, evens), odd = __builtin_shuffle(a, b, odds);
+    a = s < stages ? even + odd : even;
+    b = s < stages ? even - odd : odd;
+  }
+  *(typename V::Loose*)x = a;
+  *(typename V::Loose*)(x + width) = b;
+}
+
+template <class T> void far_stage(T* x, int64_t count, int64_t step) {
+  for (int64_t start = 0; start < count; start += 2 * step) {
+    T *p = x + start, *q = p + step;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < step; i++) {
+      T a = p[i], b = q[i];
+      p[i] = a + b;
+      q[i] = a - b;
+    }
+  }
+}
+
+// Two stages in one pass over memory.
+template <class T> void far_stages(T* x, int64_t count, int64_t step) {
+  for (int64_t start = 0; start < count; start += 4 * step) {
+    T *p = x + start, *q = p + step, *r = q + step, *s = r + step;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < step; i++) {
+      T a = p[i] + q[i], b = p[i] - q[i], c = r[i] + s[i], d = r[i] - s[i];
+      p[i] = a + c;
+      q[i] = b + d;
+      r[i] = a - c;
+      s[i] = b - d;
+    }
+  }
+}
+
+template <class T> void fast(T* x, int64_t count, int64_t size) {
+  constexpr int64_t pair = 2 * Vectors<T>::width;
+  int stages = 0;
+  while ((int64_t(1) << stages) < std::min(size, pair)) stages++;
+  int64_t i = 0;
+  if (stages > 0) {
+    for (; i + pair <= count; i += pair) near_stages(x + i, stages);
+    if (i < count) { // fewer than two vectors are left: the groups are no longer than what is left
+      T rest[pair] = {};
+      std::copy(x + i, x + count, rest);
+      near_stages(rest, stages);
+      std::copy(rest, rest + (count - i), x + i);
+    }
+  }
+  int64_t step = pair;
+  for (; 4 * step <= size; step *= 4) far_stages(x, count, step);
+  if (2 * step <= size) far_stage(x, count, step);
+}
+
+template <class T, int R, int C>
+void mix_tile(const T* source, const int32_t* terms, int64_t m, int64_t width, T* out) {
+  using V = Vectors<T>;
+  typename V::Vec sum[R][C] = {};
+  for (int64_t b = 0; b < m; b++)
+    for (int r = 0; r < R; r++)
+      for (int c = 0; c < C; c++)
+        sum[r][c] += *(const typename V::Loose*)(source + terms[r * m + b] * width + c * V::width);
+  for (int r = 0; r < R; r++)
+    for (int c = 0; c < C; c++) *(typename V::Loose*)(out + r * width + c * V::width) = sum[r][c];
+}
+
+template <class T> void mix(const T* source, const int32_t* terms, int64_t m, int64_t width, T* out) {
+  constexpr int64_t w = Vectors<T>::width;
+  int64_t c = 0;
+  for (; c + 2 * w <= width; c += 2 * w)
+    for (int64_t a = 0; a < m; a += 4)
+      mix_tile<T, 4, 2>(source + c, terms + a * m, m, width, out + a * width + c);
+  for (; c + w <= width; c += w)
+    for (int64_t a = 0; a < m; a += 4)
+      mix_tile<T, 4, 1>(source + c, terms + a * m, m, width, out + a * width + c);
+  for (; c < width; c++)
+    for (int64_t a = 0; a < m; a++) {
+      T sum = 0;
+      for (int64_t b = 0; b < m; b++) sum += source[terms[a * m + b] * width + c];
+      out[a * width + c] = sum;
+    }
+}
+
+} // namespace
+
+const cpu::HadamardTable& hadamard_kernels() {
+  static const cpu::HadamardTable table{{fast<float>, mix<float>}, {fast<double>, mix<double>}};
+  return table;
+}
+
+} // namespace wane::WANE_ISA_NAMESPACE

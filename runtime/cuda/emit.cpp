@@ -1,0 +1,292 @@
+#include "runtime/cuda/emit.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "runtime/cuda/prelude.h"
+#include "runtime/hash.h"
+
+namespace wane::cuda {
+namespace {
+
+constexpr const char* kTypes[] = {"float", "double", "int", "long long"};
+constexpr const char* kLanes[] = {"f32", "f64", "i32", "i64"};
+const char* type_of(Lane lane) { return kTypes[int(lane)]; }
+bool is_real(Lane lane) { return lane == Lane::f32 || lane == Lane::f64; }
+bool narrow(DType dtype) { return size_of(dtype) < 4 && dtype != DType::boolean; }
+
+const char* fold_of(Reduction reduction) {
+  switch (reduction) {
+  case Reduction::sum: return "WaneSum";
+  case Reduction::sumsq: return "WaneSumsq";
+  case Reduction::min: return "WaneMin";
+  case Reduction::max: return "WaneMax";
+  case Reduction::absmax: return "WaneAbsmax";
+  default: throw error(Fault::internal, "cuda: the row template has no {}", name_of(reduction));
+  }
+}
+
+// `value`, held in a lane, as a value of `dtype` in the lane of that: rounded once, also from f64 and
+// integers to 16 and 8 bits; floats go to integers towards zero and stop at the ends; integers wrap; to bool
+// is "not zero".
+std::string cast_text(Lane from, DType dtype, const std::string& value) {
+  Lane to = lane_of(dtype);
+  if (dtype == DType::boolean) return fmt::format("({} != 0)", value);
+  if (dtype == DType::f32 || dtype == DType::f64) return fmt::format("({}){}", type_of(to), value);
+  if (is_float(dtype)) {
+    if (from == Lane::f32) return fmt::format("wane_round_{}({})", name_of(dtype), value);
+    return fmt::format("wane_round_{}(wane_odd((double){}))", name_of(dtype), value);
+  }
+  if (is_real(from)) {
+    if (dtype == DType::i64) return fmt::format("wane_to_i64((double){})", value);
+    std::string whole = fmt::format("wane_to_i32({})", value);
+    if (dtype == DType::i8) return fmt::format("wane_between({}, -128, 127)", whole);
+    if (dtype == DType::u8) return fmt::format("wane_between({}, 0, 255)", whole);
+    return whole;
+  }
+  std::string whole = fmt::format("({}){}", type_of(to), value);
+  return narrow(dtype) ? fmt::format("wane_round_{}({})", name_of(dtype), whole) : whole;
+}
+
+// The functions that programs call, one per op and lane, from the texts of ops.def.
+class OpFunctions {
+public:
+  std::string call(Op op, Lane lane, std::span<const std::string> args) {
+    const OpInfo& how = info(op);
+    bool missing = is_real(lane) ? how.kinds == OpKinds::I : how.kinds == OpKinds::F;
+    if (missing) throw error(Fault::internal, "cuda: {} is not defined on {}", how.name, kLanes[int(lane)]);
+    std::string name = fmt::format("op_{}_{}", how.name, kLanes[int(lane)]);
+    if (texts_[name].empty()) texts_[name] = define(how, lane, name);
+    return fmt::format("{}({})", name, fmt::join(args, ", "));
+  }
+  std::string text() const {
+    std::string out;
+    for (auto& [name, text] : texts_) out += text;
+    return out;
+  }
+
+private:
+  static std::string define(const OpInfo& how, Lane lane, const std::string& name) {
+    bool truth = how.rule == ResultRule::truth || how.rule == ResultRule::logical;
+    const char* type = type_of(lane);
+    std::string params;
+    for (int i = 0; i < how.arity; ++i) {
+      bool condition = i == 0 && how.rule == ResultRule::chosen;
+      params += fmt::format("{}{} {}", i ? ", " : "", condition ? "int" : type, "abc"[i]);
+    }
+    return fmt::format("WANE_FN {} {}({}) {{\n  typedef {} T;\n  return {};\n}}\n", truth ? "int" : type,
+                       name, params, type, is_real(lane) ? how.float_text : how.integer_text);
+  }
+
+  std::map<std::string, std::string> texts_;
+};
+
+class KernelWriter {
+public:
+  KernelWriter(const Program& program, OpFunctions& functions) : program_(program), functions_(functions) {
+    if (program.outputs.size() != 1)
+      throw error(Fault::internal, "cuda: a program with {} results:\n{}", program.outputs.size(),
+                  to_string(program));
+    root_ = program.outputs[0];
+    phase_.assign(program.steps.size(), 0);
+    for (size_t s = 0; s < phase_.size(); ++s) {
+      for (int16_t arg : program.steps[s].args)
+        if (arg >= 0) phase_[s] = std::max(phase_[s], phase_[size_t(arg)]);
+      phase_[s] += program.steps[s].kind == StepKind::reduce;
+    }
+  }
+
+  // The kernel under a name made from its body.
+  std::string write(std::string& name) {
+    bool row = program_.reductions > 0;
+    constants();
+    row ? write_rows() : write_flat();
+    name = fmt::format("wane_{}_{}", row ? "row" : "flat", sha256_hex(out_).substr(0, 16));
+    return fmt::format("extern \"C\" __global__ void __launch_bounds__({}) {}(const __grid_constant__ "
+                       "WaneLaunch<{}, {}> launch) {{\n{}}}\n",
+                       row ? 512 : 256, name, std::max(1, program_.inputs), std::max(1, program_.constants),
+                       out_);
+  }
+
+private:
+  const Step& step(int s) const { return program_.steps[size_t(s)]; }
+  int count() const { return int(program_.steps.size()); }
+  bool is_table(int s) const { return step(s).kind == StepKind::input && program_.is_table(step(s).index); }
+
+  template <class... A> void line(int depth, fmt::format_string<A...> text, A&&... args) {
+    out_.append(size_t(depth) * 2, ' ');
+    out_ += fmt::format(text, std::forward<A>(args)...);
+    out_ += '\n';
+  }
+
+  void constants() {
+    for (int s = 0; s < count(); ++s) {
+      if (step(s).kind != StepKind::constant) continue;
+      Lane lane = lane_of(step(s).dtype);
+      line(1, "const {} v{} = ({})launch.constants[{}].{};", type_of(lane), s, type_of(lane), step(s).index,
+           is_real(lane) ? "real" : "whole");
+    }
+  }
+
+  std::string value(int s) const {
+    const Step& st = step(s);
+    if (st.kind == StepKind::input)
+      return fmt::format("wane_load_{0}(launch.inputs[{1}], at[{1}], {2})", name_of(st.dtype), st.index,
+                         st.per_row ? "0" : "column");
+    std::vector<std::string> args;
+    for (int16_t arg : st.args)
+      if (arg >= 0) args.push_back(fmt::format("v{}", arg));
+    if (st.op == Op::cast) return cast_text(lane_of(step(st.args[0]).dtype), st.dtype, args[0]);
+    if (st.op == Op::lookup) {
+      const Step& table = step(st.args[1]);
+      return fmt::format("wane_load_{0}(launch.inputs[{1}], 0, wane_entry({2}, launch.inputs[{1}].count))",
+                         name_of(table.dtype), table.index, args[0]);
+    }
+    int typed = info(st.op).rule == ResultRule::chosen ? st.args[1] : st.args[0];
+    std::string call = functions_.call(st.op, lane_of(step(typed).dtype), args);
+    return narrow(st.dtype) ? fmt::format("wane_round_{}({})", name_of(st.dtype), call) : call;
+  }
+
+  void define(int s, int depth) {
+    line(depth, "const {} v{} = {};", type_of(lane_of(step(s).dtype)), s, value(s));
+  }
+
+  void write_flat() {
+    line(0, "#pragma unroll 1");
+    line(1, "for (WaneWalk walk(launch.n); walk.row < launch.rows; walk.next(launch.n)) {{");
+    line(2, "const long long column = walk.column;");
+    line(2, "long long at[{}];", std::max(1, program_.inputs));
+    line(2, "wane_offsets(launch, walk.row, at);");
+    for (int s = 0; s < count(); ++s)
+      if (step(s).kind != StepKind::constant && !is_table(s)) define(s, 2);
+    line(2, "wane_store_{}(launch.output, walk.row * launch.n + column, v{});", name_of(step(root_).dtype),
+         root_);
+    line(1, "}}");
+  }
+
+  void write_rows() {
+    for (int s = 0; s < count(); ++s)
+      if (step(s).kind == StepKind::reduce)
+        line(1, "__shared__ {} shared{}[2][kWaneTeams];", type_of(lane_of(step(s).dtype)), s);
+    line(1, "WaneGroup group;");
+    line(1, "const long long blocks = wane_blocks(launch.n);");
+    line(0, "#pragma unroll 1");
+    line(1, "for (long long row = group.first_row(); row < launch.rows; row += group.row_step()) {{");
+    line(2, "long long at[{}];", std::max(1, program_.inputs));
+    line(2, "wane_offsets(launch, row, at);");
+    int last = phase_[size_t(root_)];
+    for (int phase = 0; phase <= last; ++phase) {
+      row_values(phase);
+      if (phase < last) reduce_phase(phase);
+    }
+    store_row();
+    line(1, "}}");
+  }
+
+  void row_values(int phase) {
+    for (int s = 0; s < count(); ++s) {
+      bool here = step(s).per_row && phase_[size_t(s)] == phase && !is_table(s);
+      if (here && (step(s).kind == StepKind::map || step(s).kind == StepKind::input)) define(s, 2);
+    }
+  }
+
+  // Element steps that `roots` are made of; values a row are there already.
+  std::set<int> elements_of(const std::vector<int>& roots) const {
+    std::set<int> needed;
+    for (int root : roots)
+      if (!step(root).per_row) needed.insert(root);
+    for (int s = count() - 1; s >= 0; --s)
+      if (needed.count(s) && step(s).kind == StepKind::map)
+        for (int16_t arg : step(s).args)
+          if (arg >= 0 && !step(arg).per_row && step(arg).kind != StepKind::constant && !is_table(arg))
+            needed.insert(arg);
+    return needed;
+  }
+  void define_elements(const std::vector<int>& roots, int depth) {
+    for (int s : elements_of(roots))
+      if (step(s).kind != StepKind::constant) define(s, depth);
+  }
+
+  // One pass over the row for all reductions whose operands are complete now.
+  void reduce_phase(int phase) {
+    std::vector<int> reductions, operands;
+    for (int s = 0; s < count(); ++s)
+      if (step(s).kind == StepKind::reduce && phase_[size_t(s)] == phase + 1)
+        reductions.push_back(s), operands.push_back(step(s).args[0]);
+    auto type = [&](int s) { return type_of(lane_of(step(s).dtype)); };
+    for (int s : reductions)
+      line(2, "{0} v{1} = {2}::start({0}(0));", type(s), s, fold_of(step(s).reduction));
+    line(0, "#pragma unroll 1");
+    line(2, "for (long long first = 0; first < blocks; first += group.teams) {{");
+    for (int s : reductions)
+      line(3, "{0} part{1} = {2}::start({0}(0));", type(s), s, fold_of(step(s).reduction));
+    line(3, "const long long end = group.end(first, launch.n);");
+    line(0, "#pragma unroll 1");
+    line(3, "for (long long column = group.begin(first); column < end; column += kWaneLanes) {{");
+    define_elements(operands, 4);
+    for (int s : reductions) {
+      const char* fold = fold_of(step(s).reduction);
+      line(4, "part{0} = {1}::join(part{0}, {1}::take(v{2}));", s, fold, step(s).args[0]);
+    }
+    line(3, "}}");
+    for (int s : reductions) line(3, "group.post<{0}>(shared{1}, part{1});", fold_of(step(s).reduction), s);
+    line(3, "group.barrier();");
+    for (int s : reductions)
+      line(3, "v{1} = group.collect<{0}>(shared{1}, v{1}, first, blocks);", fold_of(step(s).reduction), s);
+    line(3, "group.turn ^= 1;");
+    line(2, "}}");
+  }
+
+  void store_row() {
+    const Step& root = step(root_);
+    if (root.per_row) {
+      line(2, "if (group.leads()) wane_store_{}(launch.output, row, v{});", name_of(root.dtype), root_);
+      return;
+    }
+    line(0, "#pragma unroll 1");
+    line(2, "for (long long column = threadIdx.x; column < launch.n; column += blockDim.x) {{");
+    define_elements({root_}, 3);
+    line(3, "wane_store_{}(launch.output, row * launch.n + column, v{});", name_of(root.dtype), root_);
+    line(2, "}}");
+  }
+
+  const Program& program_;
+  OpFunctions& functions_;
+  std::vector<int> phase_;
+  int root_ = 0;
+  std::string out_;
+};
+
+} // namespace
+
+std::string kernel_name(const Program& program) {
+  OpFunctions functions;
+  std::string name;
+  KernelWriter(program, functions).write(name);
+  return name;
+}
+
+std::string emit_cuda(std::span<const Program* const> programs) {
+  OpFunctions functions;
+  std::map<std::string, std::string> kernels;
+  bool flat = false, row = false;
+  for (const Program* program : programs) {
+    std::string name, text = KernelWriter(*program, functions).write(name);
+    kernels.emplace(name, std::move(text));
+    (program->reductions ? row : flat) = true;
+  }
+  std::string out = prelude(flat && row ? Template::both
+                            : row       ? Template::row
+                                        : Template::flat)
+                    + functions.text();
+  for (auto& [name, text] : kernels) out += text;
+  return out;
+}
+
+std::string emit_cuda(const Program& program) {
+  const Program* one[] = {&program};
+  return emit_cuda(one);
+}
+
+} // namespace wane::cuda

@@ -1,0 +1,92 @@
+#include "runtime/cuda/launch.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace wane::cuda {
+namespace {
+
+constexpr int64_t kFlatThreads = 256;
+constexpr int64_t kShortRow = 512;
+constexpr int64_t kShortRows = 16;               // of a block
+constexpr int64_t kMinTeams = 4, kMaxTeams = 32; // sixteens of lanes that share a long row
+constexpr int64_t kThreadsPerProcessor = 2048;
+
+// Laid out like the structures in kernels/lanes.cuh.
+struct Input {
+  const void* data;
+  int64_t inner;
+  int64_t outer[8];
+  int64_t count;
+};
+union Number {
+  double real;
+  int64_t whole;
+};
+struct Head {
+  int64_t rows, n;
+  int64_t outer[8];
+  int64_t rank;
+  void* output;
+};
+
+void fill(int64_t (&to)[8], const Shape& from) { std::copy(from.begin(), from.end(), to); }
+
+std::vector<bool> real_constants(const Program& program) {
+  std::vector<bool> real(size_t(program.constants));
+  for (auto& step : program.steps)
+    if (step.kind == StepKind::constant) real[size_t(step.index)] = is_float(step.dtype);
+  return real;
+}
+
+} // namespace
+
+Grid grid_of(const Program& program, const Launch& launch, int multiprocessors) {
+  Grid grid;
+  int64_t wanted;
+  if (program.reductions == 0) {
+    grid.threads_x = kFlatThreads;
+    wanted = (launch.rows * launch.n + kFlatThreads - 1) / kFlatThreads;
+  } else if (launch.n <= kShortRow) {
+    grid.threads_x = kReduceLanes, grid.threads_y = kShortRows;
+    wanted = (launch.rows + kShortRows - 1) / kShortRows;
+  } else {
+    int64_t blocks = (launch.n + kReduceBlock - 1) / kReduceBlock;
+    int64_t teams = std::clamp(int64_t(std::bit_ceil(uint64_t(blocks))), kMinTeams, kMaxTeams);
+    grid.threads_x = uint32_t(teams * kReduceLanes);
+    wanted = launch.rows;
+  }
+  int64_t fit = multiprocessors * (kThreadsPerProcessor / (int64_t(grid.threads_x) * grid.threads_y));
+  grid.blocks = uint32_t(std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, fit)));
+  return grid;
+}
+
+std::vector<std::byte> arguments_of(const Program& program, const Launch& launch) {
+  if (launch.rows >> 32) throw error("cuda: a map over {} rows; at most 2^32 - 1 are supported", launch.rows);
+  Head head{launch.rows, launch.n, {}, launch.outer.rank(), launch.outputs[0].data};
+  fill(head.outer, launch.outer);
+  size_t inputs = size_t(std::max(1, program.inputs)), constants = size_t(std::max(1, program.constants));
+  std::vector<std::byte> bytes(sizeof(Head) + inputs * sizeof(Input) + constants * sizeof(Number));
+  std::memcpy(bytes.data(), &head, sizeof head);
+  std::byte* at = bytes.data() + sizeof head;
+  for (auto& from : launch.inputs) {
+    Input to{from.data, from.inner, {}, from.count};
+    fill(to.outer, from.outer);
+    std::memcpy(at, &to, sizeof to);
+    at += sizeof to;
+  }
+  at = bytes.data() + sizeof head + inputs * sizeof(Input);
+  std::vector<bool> real = real_constants(program);
+  for (size_t i = 0; i < real.size(); ++i, at += sizeof(Number)) {
+    Number to;
+    if (real[i])
+      to.real = launch.constants[i];
+    else
+      to.whole = launch.integers[i];
+    std::memcpy(at, &to, sizeof to);
+  }
+  return bytes;
+}
+
+} // namespace wane::cuda

@@ -1,0 +1,109 @@
+// The Hadamard transform: orthonormal for every size that models have, natural order for powers of two.
+#include "runtime/cpu/hadamard_kernels.h"
+#include "runtime/cpu/kernels.h"
+#include "runtime/error.h"
+#include "tests/kernel_checks.h"
+
+#include <bit>
+
+using namespace wane;
+using namespace wane::cpu;
+
+TEST_CASE("hadamard of powers of two is Sylvester's matrix") {
+  for (int64_t n : {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048}) {
+    const int64_t rows = 3;
+    const auto x = drawn(size_t(rows * n), unsigned(n));
+    std::vector<float> out(x.size());
+    hadamard_rows(DType::f32, x.data(), out.data(), rows, n);
+    double worst = 0;
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t j = 0; j < n; j++) {
+        double sum = 0;
+        for (int64_t i = 0; i < n; i++)
+          sum += std::popcount(uint64_t(i & j)) % 2 ? -double(x[size_t(r * n + i)])
+                                                    : double(x[size_t(r * n + i)]);
+        worst = std::max(worst, std::abs(sum / std::sqrt(double(n)) - out[size_t(r * n + j)]));
+      }
+    CAPTURE(n);
+    CHECK(worst < 3e-6);
+  }
+}
+
+TEST_CASE("hadamard is orthonormal with entries of one magnitude for the sizes of models") {
+  // The rows of the identity give the matrix itself.
+  for (int64_t n : {12, 20, 24, 28, 36, 40, 44, 48, 60, 68, 76, 80, 108, 140, 144, 148, 576, 960, 896}) {
+    std::vector<double> eye(size_t(n * n)), h(size_t(n * n));
+    for (int64_t i = 0; i < n; i++) eye[size_t(i * n + i)] = 1;
+    hadamard_rows(DType::f64, eye.data(), h.data(), n, n);
+    double off = 0, magnitude = 0;
+    for (double v : h) magnitude = std::max(magnitude, std::abs(std::abs(v) * std::sqrt(double(n)) - 1));
+    const int64_t step = n > 200 ? 7 : 1;
+    for (int64_t a = 0; a < n; a += step)
+      for (int64_t b = 0; b < n; b++) {
+        double dot = 0;
+        for (int64_t i = 0; i < n; i++) dot += h[size_t(a * n + i)] * h[size_t(b * n + i)];
+        off = std::max(off, std::abs(dot - (a == b ? 1 : 0)));
+      }
+    CAPTURE(n);
+    CHECK(off < 1e-12);
+    CHECK(magnitude < 1e-12);
+  }
+  for (int64_t n :
+       {1536, 2560, 3072, 3584, 4864, 5120, 6144, 8960, 9728, 12288, 13824, 14336, 17408, 18944, 25600}) {
+    const auto x = drawn(size_t(n), unsigned(n));
+    std::vector<float> out(x.size());
+    hadamard_rows(DType::f32, x.data(), out.data(), 1, n);
+    double before = 0, after = 0;
+    for (float v : x) before += double(v) * v;
+    for (float v : out) after += double(v) * v;
+    CAPTURE(n);
+    CHECK(after == doctest::Approx(before).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("hadamard: a row's bits depend on neither the others, the threads nor the x86-64 level") {
+  for (int64_t n : {4, 16, 36, 48, 576, 1536, 4096}) {
+    const int64_t rows = 37;
+    const auto x = drawn(size_t(rows * n), unsigned(n));
+    std::vector<float> out(x.size()), single(x.size());
+    hadamard_rows(DType::f32, x.data(), out.data(), rows, n);
+    for (int64_t r = 0; r < rows; r++)
+      hadamard_rows(DType::f32, x.data() + r * n, single.data() + r * n, 1, n);
+    CHECK(same_bytes(out, single));
+    check_threads([&] {
+      hadamard_rows(DType::f32, x.data(), out.data(), rows, n);
+      return out;
+    });
+    auto narrow = to_bf16(x);
+    std::vector<float> rounded;
+    for (uint16_t v : narrow) rounded.push_back(wane_from_bf16(v));
+    std::vector<uint16_t> half(x.size());
+    hadamard_rows(DType::bf16, narrow.data(), half.data(), rows, n);
+    hadamard_rows(DType::f32, rounded.data(), out.data(), rows, n);
+    CHECK(half == to_bf16(out));
+  }
+  const auto x = drawn(12 * 64, 1);
+  std::vector<int32_t> terms;
+  for (int32_t i = 0; i < 144; i++) terms.push_back(i * 7 % 24);
+  auto run = [&](const HadamardTable& table) {
+    auto y = x;
+    table.f32.fast(y.data(), 12 * 64, 64);
+    std::vector<float> source = y, out(y.size());
+    for (float v : y) source.push_back(-v);
+    table.f32.mix(source.data(), terms.data(), 12, 64, out.data());
+    return out;
+  };
+  const auto v2 = run(isa_v2::hadamard_kernels());
+  if (isa_level() >= IsaLevel::v3) CHECK(same_bytes(v2, run(isa_v3::hadamard_kernels())));
+  if (isa_level() >= IsaLevel::v4) CHECK(same_bytes(v2, run(isa_v4::hadamard_kernels())));
+}
+
+TEST_CASE("hadamard: sizes without a transform are refused by name") {
+  float x[200] = {};
+  for (int64_t n : {3, 6, 7, 18, 92, 100, 11008})
+    CHECK_THROWS_WITH_AS(hadamard_rows(DType::f32, x, x, 0, n),
+                         fmt::format("not supported: hadamard of size {}", n).c_str(), Error);
+  CHECK_THROWS_WITH_AS(hadamard_rows(DType::i32, x, x, 0, 4), "hadamard: not supported: i32; floats are",
+                       Error);
+  hadamard_rows(DType::f32, x, x, 0, 4);
+}
