@@ -59,6 +59,7 @@ void open_files(lua_State* L);
 void open_json(lua_State* L);
 void open_system(lua_State* L);
 void open_help(lua_State* L);
+void open_rivals(lua_State* L);
 // The natives of the deterministic prelude; leaves the table of them on the stack.
 void open_prelude(lua_State* L);
 void open_strings(lua_State* L); // into the table on top

@@ -9,7 +9,8 @@
 namespace wane {
 namespace {
 
-constexpr int64_t kMaxSteps = 1'000'000'000; // a few seconds; ordinary matches need thousands
+constexpr int64_t kMaxSteps = 200'000'000; // about a second, plus a share of the text's length
+constexpr int64_t kStepsPerByte = 50;
 constexpr int64_t kPollMask = (1 << 14) - 1;
 constexpr size_t kMaxItems = 4000; // bounds the recursion
 
@@ -171,7 +172,8 @@ private:
 // Backtracking over the items; recursion only where a choice is made, so its depth is at most the number of items.
 class Matcher {
 public:
-  Matcher(const Pattern& pattern, std::string_view subject) : p_(pattern), s_(subject) {}
+  Matcher(const Pattern& pattern, std::string_view subject)
+      : p_(pattern), s_(subject), most_(kMaxSteps + kStepsPerByte * int64_t(subject.size())) {}
 
   bool match(int64_t at, PatternMatch& out) {
     out_ = &out;
@@ -188,7 +190,7 @@ private:
     steps_ += steps;
     if ((before ^ steps_) & ~kPollMask) {
       check_interrupt();
-      if (steps_ > kMaxSteps) throw error("pattern takes more than {} steps on this text", kMaxSteps);
+      if (steps_ > most_) throw error("pattern takes more than {} steps on this text", most_);
     }
   }
   bool fits(const Pattern::Item& item, int64_t at) const {
@@ -291,7 +293,7 @@ private:
   const Pattern& p_;
   std::string_view s_;
   PatternMatch* out_ = nullptr;
-  int64_t steps_ = 0;
+  int64_t steps_ = 0, most_;
 
   friend class Pattern;
 };

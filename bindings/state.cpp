@@ -72,6 +72,7 @@ void open_core(lua_State* L) { // leaves the module on the stack
   open_json(L);
   open_system(L);
   open_help(L);
+  open_rivals(L);
 }
 
 // Text of a standard library file, as prelude.lua's searcher asks for it.

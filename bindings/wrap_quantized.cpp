@@ -94,7 +94,7 @@ int add_method(Args& a) {
   auto name = std::string(a.string("name"));
   int function = a.take();
   if (!lua_isfunction(a.L, function)) a.wrong(function, "function", "a function");
-  lua_getfield(a.L, LUA_REGISTRYINDEX, "wane.tensor_methods");
+  lua_getfield(a.L, LUA_REGISTRYINDEX, kMethodTable);
   if (lua_getfield(a.L, -1, name.c_str()) != LUA_TNIL) throw error("method: tensors have a method '{}' already", name);
   lua_pop(a.L, 1);
   lua_pushvalue(a.L, function);

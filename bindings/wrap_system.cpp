@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bindings/fetch.h"
@@ -119,6 +120,9 @@ int memory(Args& a) {
   set_field(a.L, "peak", int64_t(use.peak));
   set_field(a.L, "ceiling", int64_t(use.ceiling));
   set_field(a.L, "resident", resident_bytes());
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  set_field(a.L, "resident_peak", int64_t(usage.ru_maxrss) * 1024);
   return 1;
 }
 
@@ -160,7 +164,7 @@ Method functions[] = {
     {"terminal_width", terminal_width, "() -> columns", "Of stdout, 100 where it is no terminal.", Kind::plain},
     {"progress", progress, "(text or nil)", "Shows or hides the status line.", Kind::plain},
     {"note", note, "(text)", "A line on stderr.", Kind::plain},
-    {"memory", memory, "() -> { live, cached, peak, ceiling, resident }", "Bytes.", Kind::plain},
+    {"memory", memory, "() -> { live, cached, peak, ceiling, resident, resident_peak }", "Bytes.", Kind::plain},
     {"environment", environment, "(name) -> text or nil", "An environment variable.", Kind::plain},
     {"check_interrupt", check, "()", "Raises after Ctrl-C.", Kind::plain},
     {"version", version, "() -> text", "wane's version.", Kind::plain},

@@ -54,19 +54,21 @@ const std::vector<std::string> kFields = {"bytes", "device", "dtype", "shape"};
 // Fields and methods that the standard library attached to this value.
 bool push_attached(lua_State* L, int index, const char* name) {
   lua_getiuservalue(L, index, 1);
-  if (!lua_istable(L, -1)) return lua_pop(L, 1), false;
+  int top = lua_gettop(L);
   for (const char* part : {"fields", "methods"}) {
-    if (lua_getfield(L, -1, part) == LUA_TTABLE && lua_getfield(L, -1, name) != LUA_TNIL) return true;
-    lua_settop(L, lua_istable(L, -1) ? -2 : -3);
+    if (!lua_istable(L, top)) break;
+    if (lua_getfield(L, top, part) == LUA_TTABLE && lua_getfield(L, -1, name) != LUA_TNIL) return true;
+    lua_settop(L, top);
   }
-  lua_pop(L, 1);
+  lua_settop(L, top - 1);
   return false;
 }
 
 Error unknown_field(lua_State* L, const std::string& name) {
   std::vector<std::string> known = kFields;
+  lua_getfield(L, LUA_REGISTRYINDEX, kMethodTable);
   lua_pushnil(L);
-  while (lua_next(L, lua_upvalueindex(2))) {
+  while (lua_next(L, -2)) {
     lua_pop(L, 1);
     known.emplace_back(lua_tostring(L, -1));
   }
@@ -187,7 +189,7 @@ void open_tensor(lua_State* L) {
                        matrix_methods(), std::span<Method>(own_methods)})
     set_methods(L, methods, true);
   lua_pushvalue(L, -1);
-  lua_setfield(L, LUA_REGISTRYINDEX, "wane.tensor_methods");
+  lua_setfield(L, LUA_REGISTRYINDEX, kMethodTable);
   lua_pushcclosure(L, index, 2);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);

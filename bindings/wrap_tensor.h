@@ -6,12 +6,13 @@
 
 namespace wane::lua {
 
+inline constexpr const char* kMethodTable = "wane.tensor_methods"; // in the registry
+
 // Refuses a view of what is still to be computed while a quantizer is traced: it would compute it.
 void check_view(Args& a, const Tensor& x);
 // A number as an element: a Lua integer for integers, true or false for bool, else a float.
 void push_element(lua_State* L, DType dtype, double value, int64_t integer);
 void push_element(lua_State* L, const Tensor& x, int64_t linear);
-bool is_attached(lua_State* L, int index);
 
 // The box that an index table selects: `x[{ 3, {1, 4}, {} }]`.
 struct Box {

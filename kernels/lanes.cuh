@@ -16,29 +16,41 @@ union WaneNumber {
   double real;
   long long whole;
 };
+// Division of numbers below 2^31 by one that is known at the launch: a multiplication instead of the forty
+// instructions, and as many milliseconds of compiling, of the real thing.
+struct WaneDivisor {
+  unsigned size, magic, shift, unused;
+};
+WANE_FN unsigned wane_divide(unsigned x, const WaneDivisor& by) {
+  return ((unsigned)(((unsigned long long)x * by.magic) >> 32) + x) >> by.shift;
+}
 template <int inputs_, int constants_> struct WaneLaunch {
   long long rows, n;
-  long long outer[8]; // sizes; their product is rows
-  long long rank;     // of outer
-  void* output;       // dense [rows x n], or [rows]
+  WaneDivisor row;      // by n
+  WaneDivisor outer[8]; // the outer dims; the product of their sizes is rows
+  long long rank;       // of outer
+  void* output;         // dense [rows x n], or [rows]
   WaneInput inputs[inputs_];
   WaneNumber constants[constants_];
 };
 
-// The offset of each input's row: `row` taken apart over the outer dims, the last one fastest. A launch has
-// fewer than 2^32 rows, since a division of 64 bits costs more than most maps.
-template <int inputs, int constants>
-WANE_FN void wane_offsets(const WaneLaunch<inputs, constants>& launch, long long row,
-                          long long (&at)[inputs]) {
-  unsigned rest = (unsigned)row;
-  for (int i = 0; i < inputs; ++i) at[i] = 0;
+// Where an input's row starts. Rows over more than one outer dim are taken apart, the last dim fastest, in a
+// function that is compiled once for all kernels of a text; the usual single dim is a multiplication. A
+// launch has fewer than 2^31 rows.
+static __device__ __noinline__ long long wane_far(const WaneInput& in, const WaneDivisor* outer, int rank,
+                                                  unsigned row) {
+  long long at = 0;
 #pragma unroll 1
-  for (int d = (int)launch.rank - 1; d > 0; --d) {
-    const unsigned size = (unsigned)launch.outer[d], place = rest % size;
-    rest /= size;
-    for (int i = 0; i < inputs; ++i) at[i] += place * launch.inputs[i].outer[d];
+  for (int d = rank - 1; d > 0; --d) {
+    const unsigned whole = wane_divide(row, outer[d]);
+    at += in.outer[d] * (row - whole * outer[d].size);
+    row = whole;
   }
-  for (int i = 0; i < inputs; ++i) at[i] += rest * launch.inputs[i].outer[0];
+  return at + in.outer[0] * row;
+}
+template <class Launch> WANE_FN long long wane_at(const Launch& launch, int input, long long row) {
+  if (launch.rank > 1) return wane_far(launch.inputs[input], launch.outer, (int)launch.rank, (unsigned)row);
+  return launch.inputs[input].outer[0] * row;
 }
 
 // lane and memory: what a stored element is computed as, and that rounded to how it is stored. load: element

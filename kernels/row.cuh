@@ -43,27 +43,16 @@ enum {
 // (blockDim.y of them); otherwise blockDim.y is 1 and the block is one group.
 struct WaneGroup {
   int lane, team, teams;
-  int first_team; // of the group, in the block's shared memory
-  unsigned mask;  // the lanes of its warp that run in step with it
-  int turn = 0;   // shared memory is used in two halves in turn, so that one barrier a round is enough
+  int turn = 0; // shared memory is used in two halves in turn, so that one barrier a round is enough
 
   __device__ __forceinline__ WaneGroup() {
     lane = threadIdx.x % kWaneLanes, team = threadIdx.x / kWaneLanes, teams = blockDim.x / kWaneLanes;
-    first_team = threadIdx.y * teams;
-    mask = teams > 1 ? 0xffffffffu : (threadIdx.y % 2 ? 0xffff0000u : 0xffffu);
   }
   __device__ __forceinline__ long long first_row() const {
     return (long long)blockIdx.x * blockDim.y + threadIdx.y;
   }
   __device__ __forceinline__ long long row_step() const { return (long long)gridDim.x * blockDim.y; }
   __device__ __forceinline__ bool leads() const { return threadIdx.x == 0; }
-
-  __device__ __forceinline__ void barrier() const {
-    if (teams == 1)
-      __syncwarp(mask);
-    else
-      __syncthreads();
-  }
 
   // In a round the teams take one block of 256 each, from block `first` on: where this lane starts, and the
   // end.
@@ -74,23 +63,27 @@ struct WaneGroup {
     const long long last = (first + team + 1) * kWaneBlock;
     return last < n ? last : n;
   }
-
-  // Folds the team's lanes and leaves the result where the group finds it after the barrier.
-  template <class Fold, class T> __device__ __forceinline__ void post(T (&shared)[2][kWaneTeams], T x) const {
-#pragma unroll
-    for (int half = kWaneLanes / 2; half > 0; half /= 2)
-      x = Fold::join(x, __shfl_down_sync(mask, x, half, kWaneLanes));
-    if (lane == 0) shared[turn][first_team + team] = x;
-  }
-  // Joins the teams' results of this round to the total, in the order of the blocks that exist.
-  template <class Fold, class T>
-  __device__ __forceinline__ T collect(const T (&shared)[2][kWaneTeams], T total, long long first,
-                                       long long blocks) const {
-#pragma unroll 1
-    for (int t = 0; t < teams && first + t < blocks; ++t)
-      total = Fold::join(total, shared[turn][first_team + t]);
-    return total;
-  }
 };
 
 WANE_FN long long wane_blocks(long long n) { return (n + kWaneBlock - 1) / kWaneBlock; }
+
+// The end of a round: folds each team's lanes (`part`) and joins the teams' results to the group's total in
+// the order of the blocks, of which `left` remain. A function that is compiled once for all kernels of a
+// text.
+template <class Fold, class T>
+static __device__ __noinline__ T wane_join(T* shared, T total, T part, long long left) {
+  const int teams = blockDim.x / kWaneLanes, first = threadIdx.y * teams;
+  const unsigned mask = teams > 1 ? 0xffffffffu : (threadIdx.y % 2 ? 0xffff0000u : 0xffffu);
+#pragma unroll 1
+  for (int half = kWaneLanes / 2; half > 0; half /= 2)
+    part = Fold::join(part, __shfl_down_sync(mask, part, half, kWaneLanes));
+  if (threadIdx.x % kWaneLanes == 0) shared[first + threadIdx.x / kWaneLanes] = part;
+  if (teams > 1)
+    __syncthreads();
+  else
+    __syncwarp(mask);
+  const int count = left < teams ? (int)left : teams;
+#pragma unroll 1
+  for (int t = 0; t < count; ++t) total = Fold::join(total, shared[first + t]);
+  return total;
+}

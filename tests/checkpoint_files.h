@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,8 +45,14 @@ private:
   std::filesystem::path path_;
 };
 
+// Overwrites in place: some file systems flush a file that was cut to nothing and written again, and the
+// tests that bend every bit write thousands.
 inline void write_file(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), std::streamsize(bytes.size()));
+  int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  REQUIRE(file >= 0);
+  REQUIRE(::pwrite(file, bytes.data(), bytes.size(), 0) == ssize_t(bytes.size()));
+  REQUIRE(::ftruncate(file, off_t(bytes.size())) == 0);
+  ::close(file);
 }
 inline std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);

@@ -87,7 +87,7 @@ TEST_CASE("hadamard: a row's bits depend on neither the others, the threads nor 
   for (int32_t i = 0; i < 144; i++) terms.push_back(i * 7 % 24);
   auto run = [&](const HadamardTable& table) {
     auto y = x;
-    table.f32.fast(y.data(), 12 * 64, 64);
+    table.f32.fast(x.data(), y.data(), 12 * 64, 64);
     std::vector<float> source = y, out(y.size());
     for (float v : y) source.push_back(-v);
     table.f32.mix(source.data(), terms.data(), 12, 64, out.data());

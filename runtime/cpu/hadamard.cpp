@@ -130,21 +130,16 @@ void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t
     std::vector<T> line(static_cast<size_t>(n)), source;
     if (!factors.empty()) source.resize(size_t(2 * n));
     for (int64_t r = part * step; r < std::min(rows, (part + 1) * step); r++) {
-      const T* from = read_lanes(dtype, x + r * row_bytes, n, line.data());
-      if (from != line.data()) std::copy(from, from + n, line.begin());
-      k.fast(line.data(), n, plan.power);
+      k.fast(read_lanes(dtype, x + r * row_bytes, n, line.data()), line.data(), n, plan.power);
       for (const Factor& f : factors)
         for (int64_t at = 0; at < n; at += f.m * f.width) {
-          const int64_t size = f.m * f.width;
-          T* piece = line.data() + at;
-          for (int64_t i = 0; i < size; i++) {
-            source[size_t(i)] = piece[i];
-            source[size_t(i + size)] = -piece[i];
-          }
-          k.mix(source.data(), f.terms.data(), f.m, f.width, piece);
+          k.spread(line.data() + at, f.m * f.width, source.data());
+          k.mix(source.data(), f.terms.data(), f.m, f.width, line.data() + at);
         }
-      for (T& v : line) v *= scale;
-      write_lanes(dtype, line.data(), out + r * row_bytes, n);
+      char* to = out + r * row_bytes;
+      const bool direct = dtype == computed_dtype<T>();
+      k.scale(line.data(), n, scale, direct ? reinterpret_cast<T*>(to) : line.data());
+      if (!direct) write_lanes(dtype, line.data(), to, n);
     }
   });
 }

@@ -6,12 +6,15 @@
 namespace wane::cpu {
 
 template <class T> struct HadamardKernels {
-  // The unscaled Sylvester transform of every group of `size` (a power of two) of x [count]; count % size ==
-  // 0.
-  void (*fast)(T* x, int64_t count, int64_t size);
+  // x [count] = the unscaled Sylvester transform of every group of `size` (a power of two) of `from`, which
+  // may be x; count % size == 0.
+  void (*fast)(const T* from, T* x, int64_t count, int64_t size);
+  // x [count], then -x behind it.
+  void (*spread)(const T* x, int64_t count, T* source);
   // out [m, width]: row a is the sum, in order of b, of source row terms[a * m + b]; source [2 m, width]
   // holds the rows and behind them their negatives.
   void (*mix)(const T* source, const int32_t* terms, int64_t m, int64_t width, T* out);
+  void (*scale)(const T* x, int64_t count, T factor, T* out);
 };
 struct HadamardTable {
   HadamardKernels<float> f32;

@@ -68,8 +68,8 @@ void sort_rows(DType, const void* x, void* values, int32_t* positions, int64_t r
                bool descending);
 // The k largest, largest first, ties by lower position; NaN counts as the largest, so that it shows. k <= n.
 void topk_rows(DType, const void* x, void* values, int32_t* positions, int64_t rows, int64_t n, int64_t k);
-// The p-quantile, 0 <= p <= 1, with linear interpolation (numpy's default), in f64, out in f32 (f64 for f64,
-// i64 and i32). A NaN in the row gives NaN. n >= 1.
+// The p-quantile, 0 <= p <= 1, with linear interpolation (numpy's default), formed in f64; out is f32 (f64
+// for f64). A NaN in the row gives NaN. Errors: p outside 0 to 1, n = 0.
 void quantile_rows(DType, const void* x, double p, void* out, int64_t rows, int64_t n);
 // Counts of `bins` equal parts of [lo, hi], hi in the last; what lies outside or is NaN is not counted.
 void histogram(DType, const void* x, int64_t count, double lo, double hi, int64_t bins, int64_t* counts);

@@ -135,8 +135,13 @@ template <class T> void reverse(const T* x, T* out, int64_t n) {
 // Rows are what the factor reads below the diagonal; reversed, they are the upper triangle's, so mirror
 // first.
 template <class T> void mirror(T* x, int64_t n) {
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = 0; j < i; j++) x[j * n + i] = x[i * n + j];
+  const int64_t square = 32; // both sides of a square stay in the cache
+  parallel_parts((n + square - 1) / square, [&](int64_t part, int) {
+    const int64_t first = part * square, last = std::min(n, first + square);
+    for (int64_t c = 0; c <= first; c += square)
+      for (int64_t i = first; i < last; i++)
+        for (int64_t j = c; j < std::min(i, c + square); j++) x[j * n + i] = x[i * n + j];
+  });
 }
 
 template <class T> std::vector<T> factored(const T* x, int64_t n, const char* op) {

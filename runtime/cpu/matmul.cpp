@@ -12,7 +12,7 @@
 namespace wane {
 namespace {
 
-constexpr int64_t kFewRows = 8;
+constexpr int64_t kFewRows = 8; // the most that the own kernels take
 constexpr int64_t kTileRows = 64, kTileColumns = 512, kTileColumnsOfFew = 192;
 constexpr size_t kPartBytes = 96 << 10; // of weights that one part of few rows reads
 
@@ -65,6 +65,13 @@ void check(const Product& p) {
   if (p.m < 0 || p.lda < p.k() || p.ldo < p.n())
     throw error(Fault::internal, "matmul: [{} x {}] with rows {} apart to [{} x {}] with rows {} apart", p.m,
                 p.k(), p.lda, p.m, p.n(), p.ldo);
+}
+
+// Up to how many rows the own kernel is the faster one (the bits are the same). Where there is AMX, the
+// library's tiles read the weights as fast from 3 rows on (bf16) and from 5 (i8).
+int64_t few_limit(DType compute) {
+  if (!cpu_features().amx || compute == DType::f32) return kFewRows;
+  return compute == DType::bf16 ? 2 : 4;
 }
 
 void add_sums(float* sums, const float* more, int64_t count) {
@@ -233,7 +240,7 @@ struct LibraryTiles {
   void tile(int64_t row, int64_t col) const {
     int64_t rows = std::min(p.m - row, kTileRows), wanted = std::min(p.n() - col, width);
     int64_t columns = (wanted + 63) / 64 * 64; // the weights are padded to that
-    if (rows <= kFewRows && known && p.compute != DType::i8) {
+    if (rows <= few_limit(p.compute) && known && p.compute != DType::i8) {
       PaddedRows padded(p, p.a_row(row), p.lda, rows);
       for (int64_t b = col / 64; b < (col + columns) / 64; ++b) few_rows_block(p, padded, row, b);
       return;
@@ -260,7 +267,7 @@ struct LibraryTiles {
 
 void library_tiles(const Product& p) {
   int64_t tail = p.m % kTileRows;
-  bool has_few = tail >= 1 && tail <= kFewRows;
+  bool has_few = tail >= 1 && tail <= few_limit(p.compute);
   BufferPtr held;
   LibraryTiles work{p, dense_rows(p, held), p.m <= kTileRows ? kTileColumnsOfFew : kTileColumns,
                     has_few && order_known(p)};
@@ -292,7 +299,7 @@ void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, const P
   if (p.m == 0 || p.n() == 0) return;
   if (p.k() == 0) return fill_empty(p);
   if (!library_computes(compute)) return own_tiles(p);
-  if (m <= kFewRows && order_known(p)) return few_rows(p);
+  if (m <= few_limit(compute) && order_known(p)) return few_rows(p);
   library_tiles(p);
 }
 

@@ -118,15 +118,6 @@ struct Packing {
   }
 };
 
-void sum_columns(const PackedWeights& packed, int64_t b) {
-  int32_t* sums = packed.column_sums() + b * 64;
-  auto* w = reinterpret_cast<const int8_t*>(packed.block(b));
-  std::fill_n(sums, 64, 0);
-  for (size_t group = 0; group < packed.block_bytes(); group += 256)
-    for (size_t c = 0; c < 64; ++c)
-      sums[c] += w[group + 4 * c] + w[group + 4 * c + 1] + w[group + 4 * c + 2] + w[group + 4 * c + 3];
-}
-
 } // namespace
 
 PackedWeights::PackedWeights(DType dtype, int64_t n, int64_t k, Origin origin)
@@ -150,7 +141,10 @@ PackedWeightsPtr pack_weights(DType compute, DType source, const void* w, int64_
   Packing job{compute, source, static_cast<const std::byte*>(w), n, k, row_stride, col_stride, *packed};
   parallel_parts(job.parts(), [&](int64_t part, int) { job.part(part); });
   if (compute == DType::i8)
-    parallel_parts(packed->blocks(), [&](int64_t b, int) { sum_columns(*packed, b); });
+    parallel_parts(packed->blocks(), [&](int64_t b, int) {
+      matmul_kernels().column_sums(reinterpret_cast<const int8_t*>(packed->block(b)),
+                                   int64_t(packed->block_bytes() / 256), packed->column_sums() + b * 64);
+    });
   return packed;
 }
 

@@ -132,7 +132,7 @@ private:
   std::string value(int s) const {
     const Step& st = step(s);
     if (st.kind == StepKind::input)
-      return fmt::format("wane_load_{0}(launch.inputs[{1}], at[{1}], {2})", name_of(st.dtype), st.index,
+      return fmt::format("wane_load_{0}(launch.inputs[{1}], at{1}, {2})", name_of(st.dtype), st.index,
                          st.per_row ? "0" : "column");
     std::vector<std::string> args;
     for (int16_t arg : st.args)
@@ -154,14 +154,12 @@ private:
 
   void write_flat() {
     line(0, "#pragma unroll 1");
-    line(1, "for (WaneWalk walk(launch.n); walk.row < launch.rows; walk.next(launch.n)) {{");
-    line(2, "const long long column = walk.column;");
-    line(2, "long long at[{}];", std::max(1, program_.inputs));
-    line(2, "wane_offsets(launch, walk.row, at);");
+    line(1, "for (WaneWalk walk(launch); walk.row < launch.rows; walk.next(launch.n)) {{");
+    line(2, "const long long row = walk.row, column = walk.column;");
+    row_offsets();
     for (int s = 0; s < count(); ++s)
       if (step(s).kind != StepKind::constant && !is_table(s)) define(s, 2);
-    line(2, "wane_store_{}(launch.output, walk.row * launch.n + column, v{});", name_of(step(root_).dtype),
-         root_);
+    line(2, "wane_store_{}(launch.output, row * launch.n + column, v{});", name_of(step(root_).dtype), root_);
     line(1, "}}");
   }
 
@@ -173,8 +171,7 @@ private:
     line(1, "const long long blocks = wane_blocks(launch.n);");
     line(0, "#pragma unroll 1");
     line(1, "for (long long row = group.first_row(); row < launch.rows; row += group.row_step()) {{");
-    line(2, "long long at[{}];", std::max(1, program_.inputs));
-    line(2, "wane_offsets(launch, row, at);");
+    row_offsets();
     int last = phase_[size_t(root_)];
     for (int phase = 0; phase <= last; ++phase) {
       row_values(phase);
@@ -182,6 +179,13 @@ private:
     }
     store_row();
     line(1, "}}");
+  }
+
+  // Where the row starts in each input.
+  void row_offsets() {
+    for (int s = 0; s < count(); ++s)
+      if (step(s).kind == StepKind::input && !is_table(s))
+        line(2, "const long long at{0} = wane_at(launch, {0}, row);", step(s).index);
   }
 
   void row_values(int phase) {
@@ -230,10 +234,9 @@ private:
       line(4, "part{0} = {1}::join(part{0}, {1}::take(v{2}));", s, fold, step(s).args[0]);
     }
     line(3, "}}");
-    for (int s : reductions) line(3, "group.post<{0}>(shared{1}, part{1});", fold_of(step(s).reduction), s);
-    line(3, "group.barrier();");
     for (int s : reductions)
-      line(3, "v{1} = group.collect<{0}>(shared{1}, v{1}, first, blocks);", fold_of(step(s).reduction), s);
+      line(3, "v{1} = wane_join<{0}>(shared{1}[group.turn], v{1}, part{1}, blocks - first);",
+           fold_of(step(s).reduction), s);
     line(3, "group.turn ^= 1;");
     line(2, "}}");
   }

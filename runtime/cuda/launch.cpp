@@ -12,6 +12,7 @@ constexpr int64_t kShortRow = 512;
 constexpr int64_t kShortRows = 16;               // of a block
 constexpr int64_t kMinTeams = 4, kMaxTeams = 32; // sixteens of lanes that share a long row
 constexpr int64_t kThreadsPerProcessor = 2048;
+constexpr int64_t kMost = int64_t(1) << 31; // rows and lanes of a launch stay below
 
 // Laid out like the structures in kernels/lanes.cuh.
 struct Input {
@@ -24,14 +25,26 @@ union Number {
   double real;
   int64_t whole;
 };
+struct Divisor {
+  uint32_t size, magic, shift, unused;
+};
 struct Head {
   int64_t rows, n;
-  int64_t outer[8];
+  Divisor row;
+  Divisor outer[8];
   int64_t rank;
   void* output;
 };
 
-void fill(int64_t (&to)[8], const Shape& from) { std::copy(from.begin(), from.end(), to); }
+// With s = ceil(log2 d) and m = floor(2^32 (2^s - d) / d) + 1, floor(x / d) = (floor(x m / 2^32) + x) / 2^s
+// for every x below 2^31 (T. Granlund, P. Montgomery, Division by invariant integers using multiplication,
+// 1994). What cannot be reached divides to 0.
+Divisor divisor(int64_t d) {
+  if (d >= kMost) return {0, 0, 31, 0};
+  auto shift = uint32_t(std::bit_width(uint64_t(std::max<int64_t>(d, 1) - 1)));
+  uint64_t magic = ((uint64_t(1) << 32) * ((uint64_t(1) << shift) - uint64_t(d))) / uint64_t(d) + 1;
+  return {uint32_t(d), uint32_t(magic), shift, 0};
+}
 
 std::vector<bool> real_constants(const Program& program) {
   std::vector<bool> real(size_t(program.constants));
@@ -63,16 +76,17 @@ Grid grid_of(const Program& program, const Launch& launch, int multiprocessors) 
 }
 
 std::vector<std::byte> arguments_of(const Program& program, const Launch& launch) {
-  if (launch.rows >> 32) throw error("cuda: a map over {} rows; at most 2^32 - 1 are supported", launch.rows);
-  Head head{launch.rows, launch.n, {}, launch.outer.rank(), launch.outputs[0].data};
-  fill(head.outer, launch.outer);
+  if (launch.rows >= kMost)
+    throw error("cuda: a map over {} rows; fewer than 2^31 are supported", launch.rows);
+  Head head{launch.rows, launch.n, divisor(launch.n), {}, launch.outer.rank(), launch.outputs[0].data};
+  std::transform(launch.outer.begin(), launch.outer.end(), head.outer, divisor);
   size_t inputs = size_t(std::max(1, program.inputs)), constants = size_t(std::max(1, program.constants));
   std::vector<std::byte> bytes(sizeof(Head) + inputs * sizeof(Input) + constants * sizeof(Number));
   std::memcpy(bytes.data(), &head, sizeof head);
   std::byte* at = bytes.data() + sizeof head;
   for (auto& from : launch.inputs) {
     Input to{from.data, from.inner, {}, from.count};
-    fill(to.outer, from.outer);
+    std::copy(from.outer.begin(), from.outer.end(), to.outer);
     std::memcpy(at, &to, sizeof to);
     at += sizeof to;
   }

@@ -126,8 +126,9 @@ std::string nvrtc_version() {
 }
 
 const std::vector<std::string>& compile_options() {
-  static const std::vector<std::string> options{"--std=c++17",      "--fmad=false", "--prec-div=true",
-                                                "--prec-sqrt=true", "--ftz=false",  "--minimal"};
+  static const std::vector<std::string> options{"--std=c++17",       "--fmad=false", "--prec-div=true",
+                                                "--prec-sqrt=true",  "--ftz=false",  "--minimal",
+                                                "--disable-warnings"};
   return options;
 }
 

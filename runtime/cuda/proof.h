@@ -25,6 +25,10 @@ public:
   static ProofReport finish();             // takes the hook away, emits and compiles all
 };
 
+// Those of the programs that together have every op, cast, reduction, load and store of all of them, lane by
+// lane and dtype by dtype, and `more` of the rest, evenly taken.
+std::vector<Program> covering(const std::vector<Program>& programs, size_t more);
+
 // Emits and compiles these programs for kDefaultArch, many to a call. What fails is compiled again alone, so
 // that a failure names its program.
 std::vector<std::string> compile_failures(const std::vector<Program>& programs);

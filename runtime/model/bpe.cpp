@@ -63,7 +63,7 @@ void Bpe::split_chars(std::string_view word, std::vector<uint32_t>& symbols) con
     size_t length = utf8_length(uint8_t(word[at]));
     std::string_view character = word.substr(at, length);
     at += length;
-    int32_t id = vocabulary_->find(character);
+    int32_t id = model_.find(*vocabulary_, character);
     bool unknown = false;
     if (id >= 0) {
       symbols.push_back(uint32_t(id));
@@ -152,7 +152,8 @@ void Bpe::merge_long(Scratch& s) const {
 void Bpe::encode(std::string_view word, Scratch& scratch, IdList& ids) const {
   if (word.empty()) return;
   if (model_.ignore_merges) {
-    int32_t whole = vocabulary_->find(model_.byte_level ? bytes_to_alphabet(word) : std::string(word));
+    int32_t whole =
+        model_.find(*vocabulary_, model_.byte_level ? bytes_to_alphabet(word) : std::string(word));
     if (whole >= 0) {
       ids.push_back(whole);
       return;

@@ -51,12 +51,19 @@ private:
 
 // How a word's first symbols are made, and what may follow from them.
 struct BpeModel {
+  // The token of the model's own vocabulary with this text, -1 where there is none.
+  int32_t find(const Vocabulary& vocabulary, std::string_view text) const {
+    int32_t id = vocabulary.find(text);
+    return id >= 0 && !added_only.empty() && added_only[size_t(id)] ? -1 : id;
+  }
+
   MergeTable merges;
   bool ignore_merges = false; // a word that is a token is taken whole
   bool byte_level = true;     // symbols are bytes, else characters
   bool byte_fallback = false; // characters that are no token become byte tokens
   bool fuse_unknown = false;  // neighbouring unknown characters give one unknown token
   int32_t unknown = -1; // -1: what is not in the vocabulary is dropped, as the reference implementation does
+  std::vector<bool> added_only; // by id: tokens that only text matching makes; empty where there are none
   std::array<int32_t, 256> byte_ids{}; // byte -> token, -1: none (byte level and byte fallback)
 };
 

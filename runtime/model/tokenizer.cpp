@@ -96,7 +96,7 @@ std::string byte_token_text(uint8_t byte) { return fmt::format("<0x{:02X}>", byt
 
 void find_byte_tokens(TokenizerParts& parts) {
   for (int byte = 0; byte < 256; ++byte) {
-    int32_t id = parts.vocabulary.find(byte_token_text(uint8_t(byte)));
+    int32_t id = parts.model.find(parts.vocabulary, byte_token_text(uint8_t(byte)));
     if (id < 0) {
       throw error(Fault::bad_file, "{}: the byte token {} is missing from the vocabulary", parts.path,
                   byte_token_text(uint8_t(byte)));
@@ -109,7 +109,7 @@ void find_byte_characters(TokenizerParts& parts) {
   for (int byte = 0; byte < 256; ++byte) {
     std::string character;
     append_utf8(character, char_of_byte(uint8_t(byte)));
-    parts.model.byte_ids[size_t(byte)] = parts.vocabulary.find(character);
+    parts.model.byte_ids[size_t(byte)] = parts.model.find(parts.vocabulary, character);
   }
 }
 

@@ -221,6 +221,10 @@ private:
       int32_t earlier = parts_->vocabulary.add(entries[id].text);
       if (earlier >= 0) refuse("token {} has two ids, {} and {}", show_text(entries[id].text), earlier, id);
     }
+    if (count > document_.vocab.size()) {
+      parts_->model.added_only.assign(count, true);
+      for (auto& [text, id] : document_.vocab) parts_->model.added_only[size_t(id)] = false;
+    }
     parts_->added = std::move(added);
   }
 
@@ -290,7 +294,7 @@ private:
       auto& [left, right] = document_.merges[i];
       int32_t left_id = token_of_merge(i, left), right_id = token_of_merge(i, right);
       joined.assign(left).append(right);
-      int32_t product = parts_->vocabulary.find(joined);
+      int32_t product = parts_->model.find(parts_->vocabulary, joined);
       if (product < 0) refuse("merge {} makes {}, which is not in the vocabulary", i, show_text(joined));
       if (!parts_->model.merges.add(left_id, right_id, uint32_t(i), product)) {
         refuse("merge {} of {} and {} appears twice", i, show_text(left), show_text(right));
@@ -299,7 +303,7 @@ private:
   }
 
   int32_t token_of_merge(size_t index, std::string_view text) const {
-    int32_t id = parts_->vocabulary.find(text);
+    int32_t id = parts_->model.find(parts_->vocabulary, text);
     if (id < 0) refuse("merge {} names {}, which is not in the vocabulary", index, show_text(text));
     return id;
   }

@@ -171,7 +171,7 @@ def main():
     program, data = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     count, seed = (int(a) for a in (sys.argv[3:5] + ["2000", "1"][len(sys.argv) - 3:]))
     samples, rng = texts(data, count, seed), random.Random(seed + 1)
-    names = NAMES + [f"made/{i}" for i in range(count // 20)]
+    names = NAMES + [f"made/{i}" for i in range(count // 10)]
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             (Path(folder) / name).mkdir(parents=True)
@@ -180,7 +180,7 @@ def main():
         (Path(folder) / "texts.json").write_text(json.dumps(samples))
         environment = dict(os.environ, WANE_TOKENIZER_ORACLE=folder, WANE_SHARED=str(data.parent))
         subprocess.run([program, "-tc=tokenizer: files for the oracle"], env=environment, check=True)
-        different = [compare(name, Path(folder) / name, samples) for name in names]
+        different = [compare(name, Path(folder) / name, samples[name not in NAMES:]) for name in names]
         print(f"{len(names) - len(NAMES)} made-up tokenizers, {sum(different[len(NAMES):])} differences")
         sys.exit(any(different))
 

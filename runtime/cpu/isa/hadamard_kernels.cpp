@@ -3,6 +3,7 @@
 #include "runtime/cpu/hadamard_kernels.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace wane::WANE_ISA_NAMESPACE {
 namespace {
@@ -25,7 +26,7 @@ template <class T> struct Vectors {
 
 // The innermost stages of two vectors at a time. Splitting evens from odds pairs the neighbours and moves the
 // lowest bit of the index to its top; after as many splits as the index has bits everything is back in place.
-template <class T> void near_stages(T* x, int stages) {
+template <class T> void near_stages(const T* from, T* x, int stages) {
   using V = Vectors<T>;
   constexpr int width = V::width;
   typename V::Lanes evens, odds;
@@ -33,7 +34,7 @@ template <class T> void near_stages(T* x, int stages) {
     evens[i] = 2 * i;
     odds[i] = 2 * i + 1;
   }
-  typename V::Vec a = *(const typename V::Loose*)x, b = *(const typename V::Loose*)(x + width);
+  typename V::Vec a = *(const typename V::Loose*)from, b = *(const typename V::Loose*)(from + width);
   int bits = 1;
   while ((1 << bits) < 2 * width) bits++;
   for (int s = 0; s < bits; s++) {
@@ -72,23 +73,38 @@ template <class T> void far_stages(T* x, int64_t count, int64_t step) {
   }
 }
 
-template <class T> void fast(T* x, int64_t count, int64_t size) {
+template <class T> void fast(const T* from, T* x, int64_t count, int64_t size) {
   constexpr int64_t pair = 2 * Vectors<T>::width;
   int stages = 0;
   while ((int64_t(1) << stages) < std::min(size, pair)) stages++;
+  if (stages == 0) {
+    if (from != x) std::copy(from, from + count, x);
+    return;
+  }
   int64_t i = 0;
-  if (stages > 0) {
-    for (; i + pair <= count; i += pair) near_stages(x + i, stages);
-    if (i < count) { // fewer than two vectors are left: the groups are no longer than what is left
-      T rest[pair] = {};
-      std::copy(x + i, x + count, rest);
-      near_stages(rest, stages);
-      std::copy(rest, rest + (count - i), x + i);
-    }
+  for (; i + pair <= count; i += pair) near_stages(from + i, x + i, stages);
+  if (i < count) { // fewer than two vectors are left: the groups are no longer than what is left
+    T rest[pair] = {};
+    std::copy(from + i, from + count, rest);
+    near_stages(rest, rest, stages);
+    std::copy(rest, rest + (count - i), x + i);
   }
   int64_t step = pair;
   for (; 4 * step <= size; step *= 4) far_stages(x, count, step);
   if (2 * step <= size) far_stage(x, count, step);
+}
+
+template <class T> void spread(const T* x, int64_t count, T* source) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; i++) {
+    source[i] = x[i];
+    source[count + i] = -x[i];
+  }
+}
+
+template <class T> void scale(const T* x, int64_t count, T factor, T* out) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; i++) out[i] = x[i] * factor;
 }
 
 template <class T, int R, int C>
@@ -123,7 +139,8 @@ template <class T> void mix(const T* source, const int32_t* terms, int64_t m, in
 } // namespace
 
 const cpu::HadamardTable& hadamard_kernels() {
-  static const cpu::HadamardTable table{{fast<float>, mix<float>}, {fast<double>, mix<double>}};
+  static const cpu::HadamardTable table{{fast<float>, spread<float>, mix<float>, scale<float>},
+                                        {fast<double>, spread<double>, mix<double>, scale<double>}};
   return table;
 }
 

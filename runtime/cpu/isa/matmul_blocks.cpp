@@ -225,6 +225,17 @@ void interleave_fours(const int8_t* src, int64_t src_stride, int64_t columns, in
   }
 }
 
+void column_sums(const int8_t* block, int64_t groups, int32_t* sums) {
+  for (int c = 0; c < 64; ++c) sums[c] = 0;
+  for (int64_t g = 0; g < groups; ++g, block += 256) {
+    uint32_t words[64];
+    __builtin_memcpy(words, block, sizeof words);
+    for (int c = 0; c < 64; ++c)
+      sums[c] += (int32_t(words[c] << 24) >> 24) + (int32_t(words[c] << 16) >> 24)
+                 + (int32_t(words[c] << 8) >> 24) + (int32_t(words[c]) >> 24);
+  }
+}
+
 // ---- epilogues ----
 
 inline uint16_t to_bf16(float value) {
@@ -285,6 +296,7 @@ const MatmulKernels& matmul_kernels() {
     transpose_words,
     interleave_pairs,
     interleave_fours,
+    column_sums,
     store_f32,
     store_bf16,
     store_i8,

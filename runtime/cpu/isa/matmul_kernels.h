@@ -44,6 +44,8 @@ struct MatmulKernels {
                            uint16_t* dst);
   void (*interleave_fours)(const int8_t* src, int64_t src_stride, int64_t columns, int64_t count,
                            int8_t* dst);
+  // sums[column] of a whole i8 block of `groups` times 4 of k.
+  void (*column_sums)(const int8_t* block, int64_t groups, int32_t* sums);
 
   // A finished tile to its place: plus bias (may be null), rounded to nearest even by integer operations for
   // bf16.

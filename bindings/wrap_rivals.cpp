@@ -1,0 +1,72 @@
+// What `wane bench` divides by, as values with run() and a description (runtime/bench/rivals.h).
+#include "bindings/host.h"
+#include "runtime/bench/rivals.h"
+#include "runtime/cpu/isa.h"
+#include "runtime/cpu/pool.h"
+
+namespace wane::lua {
+
+struct RivalBox {
+  bench::Rival value;
+};
+template <> struct Class<RivalBox> {
+  static constexpr const char* name = "rival";
+};
+
+namespace {
+
+int give(Args& a, bench::Rival rival) {
+  push_object<RivalBox>(a.L, std::move(rival));
+  return 1;
+}
+
+int silu(Args& a) {
+  Tensor x = a.tensor("a"), y = a.tensor("b");
+  return give(a, bench::silu_loop(x, y, a.tensor("c")));
+}
+int read(Args& a) { return give(a, bench::read_loop(a.integer("bytes"))); }
+int copy(Args& a) { return give(a, bench::copy_loop(a.integer("bytes"))); }
+int direct(Args& a) {
+  Tensor x = a.tensor("x"), w = a.tensor("w");
+  return give(a, bench::direct_matmul(x, w, a.boolean("packed")));
+}
+// products({ m1, n1, k1, m2, n2, k2, ... }, dtype)
+int products(Args& a) {
+  auto flat = a.integers("sizes");
+  if (flat.size() % 3) throw error("rival_products: {} sizes, expected triples m, n, k", flat.size());
+  std::vector<std::array<int64_t, 3>> sizes;
+  for (size_t i = 0; i < flat.size(); i += 3) sizes.push_back({flat[i], flat[i + 1], flat[i + 2]});
+  return give(a, bench::raw_products(sizes, a.dtype("dtype")));
+}
+
+int run(Args& a) {
+  a.object<RivalBox>("rival").value.run();
+  return 0;
+}
+int describe(Args& a) { return results(a.L, std::string_view(a.object<RivalBox>("rival").value.describe)); }
+
+int machine(Args& a) {
+  return results(a.L, std::string_view(fmt::format("{}, {}, {} threads", cpu_model_name(), name_of(isa_level()), thread_count())));
+}
+
+Method methods[] = {
+    {"run", run, "()", "Runs it once."},
+    {"describe", describe, "() -> string", "Implementation and threads."},
+};
+Method functions[] = {
+    {"rival_silu", silu, "(a, b, c) -> rival", "silu(a) * b + 0.5 c in one hand-written loop with plain stores."},
+    {"rival_read", read, "(bytes) -> rival", "A loop that reads memory."},
+    {"rival_copy", copy, "(bytes) -> rival", "memcpy."},
+    {"rival_matmul", direct, "(x, w, packed) -> rival", "x [m, k] by w [n, k] with oneDNN called directly."},
+    {"rival_products", products, "(sizes, dtype) -> rival", "Our tiles on packed weights, back to back."},
+    {"machine", machine, "() -> string", "CPU, level and threads, for a printed figure."},
+};
+
+} // namespace
+
+void open_rivals(lua_State* L) {
+  set_methods(L, functions, false);
+  make_class<RivalBox>(L, methods);
+}
+
+} // namespace wane::lua

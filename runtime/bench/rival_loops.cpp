@@ -1,0 +1,91 @@
+#include <cstring>
+
+#include "runtime/bench/rivals.h"
+#include "runtime/bench/loops.h"
+#include "runtime/cpu/isa.h"
+#include "runtime/cpu/matmul.h"
+#include "runtime/cpu/pool.h"
+
+namespace wane {
+#define WANE_LEVEL(level)                                                                                     \
+  namespace level {                                                                                          \
+  const bench::Loops& bench_loops();                                                                         \
+  }
+WANE_LEVEL(isa_v2)
+WANE_LEVEL(isa_v3)
+WANE_LEVEL(isa_v4)
+#undef WANE_LEVEL
+
+namespace bench {
+namespace {
+
+constexpr int64_t kPart = 1 << 16;
+
+const Loops& loops() {
+  return isa_level() == IsaLevel::v4 ? isa_v4::bench_loops() : isa_level() == IsaLevel::v3 ? isa_v3::bench_loops() : isa_v2::bench_loops();
+}
+
+int64_t parts_of(int64_t count) { return (count + kPart - 1) / kPart; }
+
+std::string threads_text() { return fmt::format("{}, {} threads", name_of(isa_level()), thread_count()); }
+
+Tensor touched(const Shape& shape, DType dtype) {
+  Tensor t = empty(shape, dtype);
+  std::memset(t.bytes(), 1, size_t(t.count()) * size_of(dtype));
+  return t;
+}
+
+} // namespace
+
+Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c) {
+  Tensor x = a.dense(), y = b.dense(), z = c.dense(), out = touched(a.shape(), DType::f32);
+  return {"hand-written loop, plain stores, " + threads_text(), [=] {
+            int64_t count = x.count();
+            parallel_parts(parts_of(count), [&](int64_t part, int) {
+              int64_t at = part * kPart;
+              loops().silu(out.data<float>() + at, x.data<float>() + at, y.data<float>() + at, z.data<float>() + at, std::min(kPart, count - at));
+            });
+          }};
+}
+
+Rival read_loop(int64_t bytes) {
+  Tensor from = touched({bytes}, DType::u8);
+  return {"read loop, " + threads_text(), [=] {
+            parallel_parts(parts_of(bytes), [&](int64_t part, int) {
+              int64_t at = part * kPart;
+              loops().read(from.bytes() + at, std::min(kPart, bytes - at));
+            });
+          }};
+}
+
+Rival copy_loop(int64_t bytes) {
+  Tensor from = touched({bytes}, DType::u8), to = touched({bytes}, DType::u8);
+  return {"memcpy, " + threads_text(), [=] {
+            int64_t each = (bytes + thread_count() - 1) / thread_count();
+            parallel_parts(thread_count(), [&](int64_t part, int) {
+              int64_t at = std::min(bytes, part * each);
+              std::memcpy(to.bytes() + at, from.bytes() + at, size_t(std::min(each, bytes - at)));
+            });
+          }};
+}
+
+Rival raw_products(const std::vector<std::array<int64_t, 3>>& sizes, DType dtype) {
+  struct Product {
+    int64_t m, n, k;
+    PackedWeightsPtr weights;
+  };
+  auto products = std::make_shared<std::vector<Product>>();
+  int64_t most_in = 1, most_out = 1;
+  for (auto [m, n, k] : sizes) {
+    Tensor w = touched({n, k}, dtype);
+    products->push_back({m, n, k, pack_weights(dtype, dtype, w.bytes(), n, k, k, 1)});
+    most_in = std::max(most_in, m * k), most_out = std::max(most_out, m * n);
+  }
+  Tensor x = touched({most_in}, dtype), y = touched({most_out}, dtype);
+  return {fmt::format("{} products, {} threads", sizes.size(), thread_count()), [=] {
+            for (auto& p : *products) matmul_packed(dtype, x.bytes(), p.m, p.k, *p.weights, y.bytes(), dtype, p.n);
+          }};
+}
+
+} // namespace bench
+} // namespace wane

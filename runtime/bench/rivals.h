@@ -1,0 +1,30 @@
+// What the benches divide by: loops as one would write them by hand, and oneDNN called directly. Each is made once
+// with buffers of its own, touched, and timed by the caller in turn with ours, so that both see the same machine.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runtime/tensor.h"
+
+namespace wane::bench {
+
+struct Rival {
+  std::string describe;      // implementation and threads, for the printed line
+  std::function<void()> run; // one repetition
+};
+
+// y = silu(a) * b + 0.5 c over f32 vectors, one loop with plain stores.
+Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c);
+// Sums 64-byte lines of `bytes` of memory.
+Rival read_loop(int64_t bytes);
+// memcpy of `bytes`, one part a thread.
+Rival copy_loop(int64_t bytes);
+// x [m, k] by w [n, k] of one dtype (f32, bf16) with oneDNN's own threads and defaults; packed: the weights were
+// put in the layout it asks for, else they are read as they lie. The result is f32.
+Rival direct_matmul(const Tensor& x, const Tensor& w, bool packed);
+// Our own tiles on packed weights, one product after another of these [m, n, k]: the raw matmul time of a model.
+Rival raw_products(const std::vector<std::array<int64_t, 3>>& sizes, DType dtype);
+
+} // namespace wane::bench
