@@ -32,13 +32,16 @@ Error unknown_dtype(const std::string& place, const std::string& name) {
 
 void Args::fail(int index, const char* name, const std::string& what) {
   int number = method.is_method ? index - 1 : index;
-  if (number == 0) throw error("{}: {}", method.label(), what).hint(fmt::format("methods take a colon: x:{}(...)", method.label()));
+  if (number == 0) throw error("{}: {}", method.label(), what);
   throw error("{}: argument {} ({}): {}", method.label(), number, name, what);
 }
 
 void Args::wrong(int index, const char* name, std::string_view expected) {
   std::string got = lua_isnone(L, index) ? "nil" : describe_argument(L, index);
-  fail(index, name, fmt::format("expected {}, got {}", expected, got));
+  auto what = fmt::format("expected {}, got {}", expected, got);
+  if (method.is_method && index == 1 && method.name[0] != '_')
+    throw error("{}: {}", method.label(), what).hint(fmt::format("methods take a colon: x:{}(...)", method.label()));
+  fail(index, name, what);
 }
 
 void Args::finish() {

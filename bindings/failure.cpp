@@ -12,6 +12,7 @@ namespace wane::lua {
 namespace {
 
 constexpr int kCallers = 4;              // lines of the script shown above the failing one
+constexpr int kMostLevels = 200;         // looked at: Lua finds level n in n steps
 constexpr size_t kMaxMessage = 16 << 10; // of a hostile error value
 
 // "file:line" at the start of a message, as Lua writes it, or an empty file.
@@ -46,7 +47,7 @@ std::string source_line(const Place& place) {
 std::vector<Place> script_frames(lua_State* L) {
   std::vector<Place> places;
   lua_Debug frame;
-  for (int level = 0; lua_getstack(L, level, &frame); ++level) {
+  for (int level = 0; level < kMostLevels && lua_getstack(L, level, &frame); ++level) {
     lua_getinfo(L, "Sl", &frame);
     if (frame.currentline < 0 || is_library(frame.source)) continue;
     places.push_back({frame.source[0] == '@' ? frame.source + 1 : frame.short_src, frame.currentline});

@@ -9,6 +9,7 @@
 namespace wane::lua {
 namespace {
 
+constexpr int kMostLevels = 200;                // looked at for a place: Lua finds level n in n steps
 constexpr size_t kStepBytes = size_t(32) << 20; // handed out between two steps of the collector
 constexpr size_t kFullBytes = size_t(2) << 30;  // between two full collections: minor steps keep what grew old
 
@@ -32,7 +33,7 @@ uint32_t file_of(const lua_Debug& frame) {
 
 Origin first_user_line(lua_State* L) {
   lua_Debug frame;
-  for (int level = 0; lua_getstack(L, level, &frame); ++level) {
+  for (int level = 0; level < kMostLevels && lua_getstack(L, level, &frame); ++level) {
     lua_getinfo(L, "Sl", &frame);
     if (frame.currentline < 0) continue; // C
     if (uint32_t file = file_of(frame)) return {file, frame.currentline};

@@ -78,6 +78,7 @@ int ordered_pairs(Args& a) {
     return 3;
   }
   int table = a.table("table");
+  a.take_all(); // as in Lua, what a call in its place returned beyond the table is dropped
   std::vector<Key> keys;
   lua_pushnil(L);
   while (lua_next(L, table)) {

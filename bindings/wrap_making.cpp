@@ -127,7 +127,9 @@ int tensor_of(Args& a) {
   Options options = a.options("options", {"dtype"});
   NestedLists lists(a);
   lists.read(index);
-  return results(a.L, lists.make(options.dtype("dtype", lists.natural())));
+  Tensor made = lists.make(options.dtype("dtype", lists.natural()));
+  made.node()->made_by = "tensor"; // and not by the cast
+  return results(a.L, made);
 }
 
 template <Tensor (*Draw)(const Shape&, DType, uint64_t)> int drawn(Args& a) {

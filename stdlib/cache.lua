@@ -62,14 +62,14 @@ function M.enter(cache, batch, tokens, limit, where)
   if limit and last + tokens > limit then
     core.fail(("%s: %d tokens after %d: the model has %d positions"):format(where, tokens, last, limit))
   end
+  inside.running = true
 end
 
 -- After a forward: its tokens count as read.
 function M.leave(cache, tokens)
   local inside = rawget(cache, INSIDE)
-  if not inside.kept then return end
-  inside.kept:advance(tokens)
-  inside.first = place(inside)
+  inside.running = false
+  if inside.kept then inside.kept:advance(tokens) end
 end
 
 -- cache:attend(module, q, k, v, { window, scale }): q [batch, tokens, heads, dim], k and v [batch, tokens, kv_heads,
@@ -94,7 +94,12 @@ function methods:free()
   inside.kept, inside.freed = nil, true
 end
 
-function getters.position(inside) return inside.first end
+-- During a forward what it began with, else what is kept now (a subset's forward moves this cache too).
+function getters.position(inside)
+  if inside.running then return inside.first end
+  return (place(inside))
+end
+
 function getters.samples(inside) return inside.kept and inside.kept.samples or 0 end
 function getters.bytes(inside) return inside.kept and inside.kept.bytes or 0 end
 

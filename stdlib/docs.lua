@@ -7,7 +7,8 @@ document("wane.load", "(path, { dtype }) -> model", [[
 An HF folder, a .gguf file, a saved model or a known name ("smollm2").
 dtype: "f32", "bf16" or "f16"; by default the file's, bf16 for block-quantized GGUF. Weights stay on disk until used.]])
 document("wane.model", "(architecture, config) -> model", [[
-A model of random weights, drawn from stream "weights". config has the keys of a config.json.]])
+A model of random weights, drawn from stream "weights". config has the keys of a config.json.
+A model has layers generate forward cache tokens text with same dequantize save: help "model.generate" and so on.]])
 document("wane.text", "(path, { samples, length, stream }) -> text", [[
 Windows of exactly `length` tokens at drawn places; with `length` alone consecutive ones; without options all of the file.]])
 document("wane.module", "(name) -> class", [[

@@ -1,5 +1,6 @@
 -- What `wane info PATH` tells: what the file holds, how it would be computed, its layers, its tokenizer.
 local core = require "wane.core"
+require "wane" -- registers the architectures
 local loader = require "wane.load"
 local modules = require "wane.module"
 local tree = require "wane.tree"

@@ -24,12 +24,13 @@ local function rounded(q, rows, params) return quantizer.round_rows(q, rows, par
 
 local function dynamic(q)
   local user = value.class(q).user
+  local both_ends = value.has(q, "symmetric") and (not q.symmetric or q.convention == "full")
   return function(x)
     local rows = x:reshape { -1, q.group_size or x.shape[#x.shape] }:to "f32"
     local params
     if user then
       params = quantizer.params(q, core.flush(rows))
-    elseif q.symmetric == false or q.convention == "full" then
+    elseif both_ends then
       params = quantizer.params(q, rows, rows:min(2), rows:max(2))
     else
       local top = rows:absmax(2)

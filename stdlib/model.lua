@@ -272,7 +272,7 @@ local function read(layer, text, where, watch)
   if text == nil then core.fail(where .. ": argument 1 (text) is missing; expected a text or a string") end
   local samples = texts.of(text, where):_samples(model)
   local parts = watch(model, samples, layer.name)
-  if not parts then core.fail(("%s: the forward does not reach '%s'"):format(where, layer.name)) end
+  if not parts then core.fail(("%s: the forward does not come to '%s'"):format(where, layer.name)) end
   return #parts == 1 and parts[1] or core.concat(parts, 1)
 end
 
@@ -393,8 +393,9 @@ function getters.architecture(parts) return parts.architecture.name end
 function getters.bits(_, model) return require "wane.storage".bits(model) end
 function getters.bytes(_, model) return require "wane.storage".bytes(model) end
 
-local FIELDS = { "bits", "bytes", "cache", "config", "dequantize", "dtype", "forward", "generate", "layers", "metrics",
-                 "name", "prefix", "same", "save", "text", "tokens", "with" }
+-- What a script may use; completion reads it too.
+M.FIELDS = { "bits", "bytes", "cache", "config", "dequantize", "dtype", "forward", "generate", "layers", "metrics", "name",
+             "prefix", "same", "save", "text", "tokens", "with" }
 
 function Model:__index(key)
   local method = methods[key]
@@ -402,7 +403,7 @@ function Model:__index(key)
   local parts = inside(self)
   local get = getters[key]
   if get then return get(parts, self) end
-  options.unknown("model", "field", key, FIELDS, "it has")
+  options.unknown("model", "field", key, M.FIELDS, "it has")
 end
 
 function Model:__newindex(key)

@@ -90,13 +90,16 @@ M.shape_text = shape_text
 
 -- -- layers -----------------------------------------------------------------------------------------------------
 
+-- What a script may use of a layer; completion reads it too.
+M.FIELDS = { "bias", "class", "input", "name", "output", "weight" }
+
 local Layer = { __name = "layer", __newindex = refuse_assignment }
 
 function Layer.__index(self, key)
   local node = rawget(self, NODE)
   local value = common_index(self, node, key)
   if value ~= nil or key == "bias" or getters[key] then return value end
-  options.unknown(title(node), "field", key, { "bias", "class", "input", "name", "output", "weight" }, "it has")
+  options.unknown(title(node), "field", key, M.FIELDS, "it has")
 end
 
 function Layer.__tostring(self)

@@ -9,7 +9,7 @@ function M.kind(value)
   if kind == "number" then return math.type(value) == "integer" and "integer" or "number" end
   if kind == "table" or kind == "userdata" then
     local meta = getmetatable(value)
-    local name = type(meta) == "table" and rawget(meta, "__name")
+    local name = type(meta) == "table" and rawget(meta, "__name") or meta -- userdata show their class's name only
     if type(name) == "string" then return (name:gsub("^wane%.", "")) end
   end
   return kind

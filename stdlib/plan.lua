@@ -236,6 +236,9 @@ local function join_tied(model, fields, add)
   end
 end
 
+-- Places by the name of their file alone.
+local function short(text) return (text:gsub("[^%s(]*/([^%s/]+:%d+)", "%1")) end
+
 -- -- print ------------------------------------------------------------------------------------------------------
 
 local function row_key(row)
@@ -269,7 +272,8 @@ local function print_plan(t)
       local quantized = type(row.weight) ~= "string"
       lines[#lines + 1] = i > 1 and { text } or {
         text, tostring(row.weight), tostring(row.input), quantized and tostring(row.solver) or "",
-        ("%.1f"):format(group.bytes / 2 ^ 20), row.kernel, row.set_by, row.beaten, row.formats,
+        ("%.1f"):format(group.bytes / 2 ^ 20), row.kernel, short(row.set_by), row.beaten,
+        row.formats,
       }
     end
   end

@@ -38,6 +38,7 @@ io.popen = gone("io.popen", "run programs outside of the recipe")
 io.tmpfile = gone("io.tmpfile", "write to a path of your own")
 
 local traceback = debug.traceback
+core.function_info = debug.getinfo -- for the library alone: where a user's function stands in its file
 debug = { traceback = traceback }
 package.loaded.debug = debug
 

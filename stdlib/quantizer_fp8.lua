@@ -36,7 +36,7 @@ end
 
 local function saturated(q, w, p)
   local top = FORMATS[q.format].top
-  return (w / p.scale):clamp(-top, top)
+  return (w / p.scale):clamp(-top, top) + 0 -- an exact -0 is 0; what rounds to zero from below keeps its sign
 end
 
 -- With e the exponent, m the mantissa bits and n = round(|x| / 2^(e - m)), the byte is (e - lowest) 2^m + n: a

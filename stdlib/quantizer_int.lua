@@ -45,7 +45,8 @@ end
 function row.round(q, w, p)
   if p.zero then return row.decode(q, row.encode(q, w, p), p) end
   local half = 2 ^ (q.bits - 1)
-  return (w / p.scale):round():clamp(-half, half - 1) * p.scale
+  local steps = (w / p.scale):round():clamp(-half, half - 1) + 0 -- codes have one zero, so -0 is 0
+  return steps * p.scale
 end
 
 -- The largest magnitude that codes stand for; nil where it does not follow the range (a zero point is rounded).

@@ -31,7 +31,7 @@ end
 
 -- The text of the lines on which the function stands, or nil when it cannot be had (a C function, a lost file).
 local function text_of(fn)
-  local info = debug.getinfo(fn, "S")
+  local info = core.function_info(fn, "S")
   if info.what ~= "Lua" then return nil end
   local whole
   if info.source:sub(1, 1) == "@" then

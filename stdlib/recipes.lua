@@ -25,7 +25,7 @@ for _, name in ipairs { "minmax", "absmax", "percentile", "mse", "mean_square", 
   recipes[name] = observers[name]
 end
 for _, name in ipairs { "rtn", "gptq" } do recipes[name] = solvers[name] end
-for name, refuse in pairs(require "wane.unsupported") do recipes[name] = refuse end
+for name, refuse in pairs((require "wane.unsupported")) do recipes[name] = refuse end
 
 core.method("hist", function(x) return require("wane.chart").histogram(x) end)
 

@@ -195,9 +195,9 @@ local function gather(walk, site)
     local good, came, x = coroutine.resume(batch.thread)
     if not good then error(came, 0) end
     if came ~= site then
-      core.fail(("stage: the forward comes to %s where another sample comes to '%s'"):format(
+      core.fail(("stage: the forward of sample %d comes to %s, expected '%s'"):format(batch.rows[1],
         came and ("'" .. came.names[1] .. "'") or "its end", site.names[1]),
-        { notes = { { "in", "a forward whose layers depend on the data" } } })
+        { notes = { { "order", "that of a forward of one token; it may not depend on the text" } } })
     end
     for row, sample in ipairs(batch.rows) do inputs[sample] = rows_of(x, row) end
   end
@@ -231,6 +231,15 @@ local function ids_of(samples)
   return ids
 end
 
+-- A wanted layer that a forward of one token does not come to would be left out in silence.
+local function check_reached(model, sites, wanted)
+  for _, layer in ipairs(model:_leaves()) do
+    if wanted(layer.name) and not sites[layer.name] then
+      core.fail(("stage: the forward does not come to '%s'"):format(layer.name))
+    end
+  end
+end
+
 -- Walks `model` over `samples` ({ ids = } or lists of ids, 0-based tokens). For every site with a layer that
 -- wanted(name) says, at(site, inputs) is called once: site.names are the layers that share the input, in model order,
 -- inputs[i] is [tokens, channels] of sample i, after the layer's input transform, before its input quantizer. What it
@@ -239,6 +248,8 @@ end
 function M.walk(model, samples, opts)
   local changed = model:_derive({})
   local order, sites, outputs = chosen(M.sites(changed), opts.wanted or never, opts.outputs or never)
+  check_reached(changed, sites, opts.wanted or never)
+  check_reached(changed, outputs, opts.outputs or never)
   if #order == 0 or #samples == 0 then return changed end
   local walk <close> = start(changed, ids_of(samples), sites, outputs)
   for _, site in ipairs(order) do

@@ -27,7 +27,9 @@ end
 -- A text, or a string as the text itself.
 function M.of(value, where)
   if M.is(value) then return value end
-  options.arg(where, nil, "text", value, "text|string")
+  if type(value) ~= "string" then
+    core.fail(("%s: the text is %s; expected a text or a string"):format(where, options.describe(value)))
+  end
   return new { string = value }
 end
 

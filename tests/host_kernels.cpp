@@ -30,7 +30,7 @@ std::string launcher(const Program& program) {
       "extern \"C\" const char* run_{0}(const void* arguments, unsigned blocks, unsigned x, unsigned y) {{\n"
       "  const auto& launch = *static_cast<const {1}*>(arguments);\n"
       "  return host_cuda::run({{blocks, 1, 1}}, {{x, y, 1}}, {2}, [&] {{ {0}(launch); }});\n}}\n",
-      name, type, program.reductions > 0);
+      name, type, cuda::uses_rows(program));
 }
 
 std::string first_line(const std::string& path) {

@@ -115,7 +115,7 @@ template <class T>
 void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t n, const Plan& plan) {
   const HadamardKernels<T>& k = hadamard_kernels().of<T>();
   std::vector<Factor> factors;
-  int64_t width = plan.power;
+  int64_t width = plan.power, largest = 0;
   for (auto m = plan.orders.rbegin(); m != plan.orders.rend(); width *= *m++) {
     Factor f{*m, width, std::vector<int32_t>(size_t(*m * *m))};
     const auto h = paley_matrix(*m);
@@ -123,19 +123,17 @@ void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t
       for (int64_t b = 0; b < *m; b++)
         f.terms[size_t(a * *m + b)] = int32_t(h[size_t(b * *m + a)] > 0 ? b : b + *m);
     factors.push_back(std::move(f));
+    largest = std::max(largest, *m);
   }
   const T scale = T(1 / std::sqrt(double(n)));
   const int64_t step = std::max<int64_t>(1, kElementsPerPart / n), row_bytes = n * int64_t(size_of(dtype));
   parallel_parts((rows + step - 1) / step, [&](int64_t part, int) {
-    std::vector<T> line(static_cast<size_t>(n)), source;
-    if (!factors.empty()) source.resize(size_t(2 * n));
+    std::vector<T> line(static_cast<size_t>(n)), room(static_cast<size_t>(2 * largest * kMixColumns));
     for (int64_t r = part * step; r < std::min(rows, (part + 1) * step); r++) {
       k.fast(read_lanes(dtype, x + r * row_bytes, n, line.data()), line.data(), n, plan.power);
       for (const Factor& f : factors)
-        for (int64_t at = 0; at < n; at += f.m * f.width) {
-          k.spread(line.data() + at, f.m * f.width, source.data());
-          k.mix(source.data(), f.terms.data(), f.m, f.width, line.data() + at);
-        }
+        for (int64_t at = 0; at < n; at += f.m * f.width)
+          k.mix(line.data() + at, f.terms.data(), f.m, f.width, room.data());
       char* to = out + r * row_bytes;
       const bool direct = dtype == computed_dtype<T>();
       k.scale(line.data(), n, scale, direct ? reinterpret_cast<T*>(to) : line.data());

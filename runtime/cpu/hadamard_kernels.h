@@ -5,15 +5,15 @@
 
 namespace wane::cpu {
 
+inline constexpr int64_t kMixColumns = 32; // a multiple of every vector width
+
 template <class T> struct HadamardKernels {
   // x [count] = the unscaled Sylvester transform of every group of `size` (a power of two) of `from`, which
   // may be x; count % size == 0.
   void (*fast)(const T* from, T* x, int64_t count, int64_t size);
-  // x [count], then -x behind it.
-  void (*spread)(const T* x, int64_t count, T* source);
-  // out [m, width]: row a is the sum, in order of b, of source row terms[a * m + b]; source [2 m, width]
-  // holds the rows and behind them their negatives.
-  void (*mix)(const T* source, const int32_t* terms, int64_t m, int64_t width, T* out);
+  // x [m, width]: row a becomes the sum, in order of b, of row terms[a * m + b]; numbers from m on mean the
+  // negative of the row m below. room holds 2 m kMixColumns.
+  void (*mix)(T* x, const int32_t* terms, int64_t m, int64_t width, T* room);
   void (*scale)(const T* x, int64_t count, T factor, T* out);
 };
 struct HadamardTable {

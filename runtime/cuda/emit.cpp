@@ -99,7 +99,7 @@ public:
 
   // The kernel under a name made from its body.
   std::string write(std::string& name) {
-    bool row = program_.reductions > 0;
+    bool row = uses_rows(program_);
     constants();
     row ? write_rows() : write_flat();
     name = fmt::format("wane_{}_{}", row ? "row" : "flat", sha256_hex(out_).substr(0, 16));
@@ -263,6 +263,10 @@ private:
 
 } // namespace
 
+bool uses_rows(const Program& program) {
+  return program.reductions > 0 || program.steps[size_t(program.outputs[0])].per_row;
+}
+
 std::string kernel_name(const Program& program) {
   OpFunctions functions;
   std::string name;
@@ -277,7 +281,7 @@ std::string emit_cuda(std::span<const Program* const> programs) {
   for (const Program* program : programs) {
     std::string name, text = KernelWriter(*program, functions).write(name);
     kernels.emplace(name, std::move(text));
-    (program->reductions ? row : flat) = true;
+    (uses_rows(*program) ? row : flat) = true;
   }
   std::string out = prelude(flat && row ? Template::both
                             : row       ? Template::row

@@ -11,6 +11,10 @@
 
 namespace wane::cuda {
 
+// Whether the row template serves a program: it reduces, or has one result a row (the reduction itself was
+// stored by an earlier program). Otherwise the flat one does.
+bool uses_rows(const Program& program);
+
 // "wane_flat_" or "wane_row_" and 16 hex digits of the body's hash: the same for the same program in any
 // build that generates the same text.
 std::string kernel_name(const Program& program);

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "runtime/cuda/emit.h"
+
 namespace wane::cuda {
 namespace {
 
@@ -58,7 +60,7 @@ std::vector<bool> real_constants(const Program& program) {
 Grid grid_of(const Program& program, const Launch& launch, int multiprocessors) {
   Grid grid;
   int64_t wanted;
-  if (program.reductions == 0) {
+  if (!uses_rows(program)) {
     grid.threads_x = kFlatThreads;
     wanted = (launch.rows * launch.n + kFlatThreads - 1) / kFlatThreads;
   } else if (launch.n <= kShortRow) {

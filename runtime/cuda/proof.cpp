@@ -53,8 +53,7 @@ void compile_batch(std::span<const Program* const> batch, std::vector<std::strin
 
 // What a program asks of the emitter and the compiler, one text per kind of step.
 std::vector<std::string> features(const Program& program) {
-  std::vector<std::string> out{
-      fmt::format("reductions {} of {}", program.reductions, program.reductions > 0)};
+  std::vector<std::string> out{fmt::format("rows {} {}", uses_rows(program), program.reductions)};
   for (auto& step : program.steps) {
     std::string_view dtype = name_of(step.dtype);
     auto arg = [&](int i) {
@@ -107,7 +106,7 @@ std::vector<std::string> compile_failures(const std::vector<Program>& programs) 
   std::vector<const Program*> all;
   for (auto& program : programs) all.push_back(&program);
   // Maps and rows apart, so that each text carries one template.
-  std::stable_partition(all.begin(), all.end(), [](const Program* p) { return p->reductions == 0; });
+  std::stable_partition(all.begin(), all.end(), [](const Program* p) { return !uses_rows(*p); });
   std::vector<std::string> failures;
   std::mutex mutex;
   std::atomic<size_t> next{0};

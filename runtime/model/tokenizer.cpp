@@ -160,17 +160,17 @@ void Tokenizer::settle(Workspace& work, IdList& ids) const {
 
 // Short words wait a little while their places in the cache are loaded and the next words are cut.
 void Tokenizer::encode_piece(std::string_view word, Workspace& work, IdList& ids) const {
-  // A stage that rewrites its piece (Metaspace) hands on words of a buffer that will not last.
-  auto at = uintptr_t(word.data());
-  bool lasts = at >= uintptr_t(work.begin) && at < uintptr_t(work.end);
-  if (word.size() > WordCache::kLongestWord || !lasts) {
+  if (word.size() > WordCache::kLongestWord) {
     settle(work, ids);
     return pool_->bpe.encode(word, work.bpe, ids);
   }
+  // A stage that rewrites its piece (Metaspace) hands on words of a buffer that will not last.
+  auto at = uintptr_t(word.data());
+  bool lasts = at >= uintptr_t(work.begin) && at < uintptr_t(work.end);
   auto& waiting = work.waiting[work.waiting_count++];
-  waiting = {word, WordCache::Key(word, uintptr_t(work.end) - at)};
+  waiting = {word, WordCache::Key(word, lasts ? uintptr_t(work.end) - at : 0)};
   work.cache.prefetch(waiting.key);
-  if (work.waiting_count == work.waiting.size()) settle(work, ids);
+  if (!lasts || work.waiting_count == work.waiting.size()) settle(work, ids);
 }
 
 void Tokenizer::encode_word(std::string_view word, Workspace& work, IdList& ids) const {

@@ -137,6 +137,41 @@ case("a wrong `reads` shows at the first stage", function()
     "architecture 'WrongForCausalLM': reads says that 'layers.0.mlp.gate_proj' reads 'layers.0.input_layernorm'")
 end)
 
+-- A decoder that runs its second half only on texts of some lengths.
+local function moody(least, most)
+  local Moody = wane.module "Moody"
+  function Moody:init(c)
+    self.embed_tokens = wane.Embedding(c.vocab_size, c.hidden_size)
+    self.first        = wane.Linear(c.hidden_size, c.hidden_size)
+    self.second       = wane.Linear(c.hidden_size, c.hidden_size)
+    self.lm_head      = wane.Linear(c.hidden_size, c.vocab_size)
+  end
+  function Moody:forward(tokens)
+    local x = self.first(self.embed_tokens(tokens))
+    local length = tokens.shape[2]
+    if length >= least and length <= most then x = self.second(x) end
+    return self.lm_head(x)
+  end
+  return Moody
+end
+
+case("a forward that depends on its text is told from one that does not", function()
+  wane.architecture("MoodyForCausalLM", { model = moody(4, 9) })
+  local model = wane.model("MoodyForCausalLM", { vocab_size = 9, hidden_size = 6 })
+  local texts = require "wane.text"
+  local text = texts.from_samples { { ids = { 1, 2, 3, 4 }, first = 2 }, { ids = { 1, 2 }, first = 2 } }
+  fails(function() model "second":input(text) end, "stage: the forward does not come to 'second'")
+  equal(model "first":input(text).shape[1], 6)
+  wane.architecture("MoodyForCausalLM", { model = moody(1, 3) })
+  local other = wane.model("MoodyForCausalLM", { vocab_size = 9, hidden_size = 6 })
+  fails(function() other "second":input(text) end, "stage: the forward of sample 1 comes to its end, expected 'second'")
+  equal(require "wane.stages".active, 0)
+  local override = model:with("first", { forward = function(layer, x)
+    return x.shape[2] > 2 and layer(x) or layer(model "first"(x))
+  end })
+  equal(override "lm_head":input(text).shape[1], 6)
+end)
+
 case("modules and layers outside of a model", function()
   local linear = wane.Linear(6, 4, { bias = true })
   equal(linear(wane.ones { 3, 6 }).shape[2], 4)

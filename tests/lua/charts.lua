@@ -16,8 +16,8 @@ case("a line per row where y is text", function()
   local lines = {}
   for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
   equal(#lines, 6)
-  check(lines[1]:find("^layers%.0 +5  ─+●$"), lines[1])
-  check(lines[4]:find("^layers%.3 +50000  ─+●  <$"), lines[4])
+  check(lines[1]:find("^layers%.0 +5  [─]+●$"), lines[1])
+  check(lines[4]:find("^layers%.3 +50000  [─]+●  <$"), lines[4])
   check(lines[6]:find "1 +10 +100 +1000 +10000 +100000 +absmax$", lines[6])
   check(utf8.len(lines[4]) > utf8.len(lines[1]) + 20, "the longest line is the largest value")
 end)

@@ -93,7 +93,7 @@ end)
 case("strings as prompts, stop strings, and how a text prints", function()
   local model = wane.load(shared_data "model_stories260K/stories260K.gguf")
   local text = model:generate { prompt = "Once upon a time", length = 30, temperature = 0 }
-  check(tostring(text):find "^text: 1 sample, 30 tokens\n  Once upon a time, there was a little girl")
+  check(tostring(text):find "^text: 1 sample, 30 tokens\n  <s> Once upon a time, there was a little girl")
   local stopped = model:generate { prompt = "Once upon a time", length = 100, temperature = 0, stop = "." }
   local shown = model:text(stopped[1])
   check(shown:sub(-1) == ".")

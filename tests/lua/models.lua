@@ -110,7 +110,7 @@ end
 case("a model prints as a folded tree", function()
   local model = tiny({}, "Qwen3ForCausalLM")
   equal(tostring(model), [[
-Qwen3ForCausalLM   Qwen3ForCausalLM   25.3 k weights   f32   98.8 KiB
+Qwen3ForCausalLM   Qwen3ForCausalLM   25.3 k weights   f32   98.7 KiB
 embed_tokens                 Embedding   [61 x 32]
 layers.{0..2}                Block
   input_layernorm            RMSNorm     [32]

@@ -75,8 +75,16 @@ case("inputs: 8 bits little, 2 bits much; keep is the base", function()
   check(eight > 0 and eight < 0.01, "8 bits dynamic: " .. eight)
   check(kl(wane.int { bits = 2 }) > 20 * eight, "2 bits")
   check(kl(wane.int { per = "tensor", observer = wane.minmax }) < 0.05, "8 bits static")
-  check(kl(wane.fp8 { per = "channel", observer = wane.minmax }) < 0.05, "fp8 per channel, static")
+  check(kl(wane.fp8 { per = "tensor", observer = wane.minmax }) < 0.05, "fp8 static")
   check(kl(wane.int { group_size = 4 }) < 0.01, "groups")
+end)
+
+case("static per channel needs channels that were seen", function()
+  local text = base:generate { samples = 8, length = 64, stream = "quantize channel" }
+  local task = wane.task("perplexity", text)
+  local static = wane.int { per = "channel", observer = wane.minmax }
+  local model = wane.quantize(base, wane.rules { { "*_proj", input = static } }, text)
+  check(wane.compare(model, base, task).kl.value < 0.01, "on the text it was calibrated on")
 end)
 
 case("a user's observer as the range of a static input", function()

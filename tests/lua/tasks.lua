@@ -69,7 +69,7 @@ case("a comparison, paired; its parts agree with two evaluations", function()
   check(text:find "^perplexity v1, 5 x 7%d tokens, items %x%x%x%x, paired\nscore", text)
   check(text:find "\nkl " and text:find "kl_p99" and text:find "\ntop1 ", text)
   fails(function() return change.flips end, "flips belongs to tasks with choices")
-  fails(function() return change.kl99 end, "comparison: no field 'kl99'; did you mean 'kl_p99'?")
+  fails(function() return change.scor end, "comparison: no field 'scor'; did you mean 'score'?")
 end)
 
 case("kl is the sum over the vocabulary", function()
@@ -111,22 +111,35 @@ case("WikiText: the joined text of the papers", function()
   equal(core.sha256(joined), "696cca6b65a171b0a358a4be6732cdfdf2dd6164a32e20fd70e3c13fc4dfae83")
 end)
 
+-- A reader whose tokens are bytes; bos, where it has one, is 256.
+local function byte_reader(bos)
+  return { name = "bytes", tokenizer = {
+    bos = bos, adds_bos = bos ~= nil,
+    encode = function(_, text)
+      local ids = {}
+      for at = 1, #text, 4096 do table.move({ text:byte(at, math.min(#text, at + 4095)) }, 1, 4096, at, ids) end
+      return ids
+    end,
+    hash = function() return "bytes " .. tostring(bos) end,
+  } }
+end
+
 case("WikiText: windows of each protocol", function()
-  local path, qwen = shared_data "wikitext2/wiki.test.raw", shared_data "tokenizer_qwen3"
-  local reader = { tokenizer = core.tokenizer(qwen .. "/tokenizer.json"), name = "reader" }
-  local read = tasks.windows(wane.task("wikitext2-gptq-2048", path), reader)
-  equal(#read.windows, 146)
-  equal(#read.windows[146].ids, 2048)
-  equal(table.concat(read.windows[1].ids, " ", 1, 6), "271 284 8397 425 10965 465")
-  equal(read.windows[1].first, 2)
-  read = tasks.windows(wane.task("wikitext2-llamacpp-512", path), reader)
-  equal(#read.windows, 584)
-  equal(#read.windows[1].ids - read.windows[1].first + 1, 255)
-  read = tasks.windows(wane.task("wikitext2-rows-100", path), reader)
-  equal(#read.windows, 61)
-  local scored = 0
-  for _, window in ipairs(read.windows) do scored = scored + #window.ids - 1 end
-  equal(scored, 5436)
+  local path = shared_data "wikitext2/wiki.test.raw"
+  local gptq = tasks.windows(wane.task("wikitext2-gptq-2048", path), byte_reader(256)).windows
+  equal(#gptq, 1296371 // 2048)
+  equal(gptq[1].ids[1], 256)
+  check(gptq[2].ids[1] ~= 256, "bos stands once, at the very start")
+  equal(gptq[3].first, 2)
+  equal(#gptq[3].ids, 2048)
+  local llama = tasks.windows(wane.task("wikitext2-llamacpp-512", path), byte_reader(256)).windows
+  equal(#llama, 1290591 // 512)
+  equal(llama[7].ids[1], 256)
+  equal(#llama[7].ids - llama[7].first + 1, 255)
+  check(tasks.windows(wane.task("wikitext2-llamacpp-512", path), byte_reader()).windows[7].ids[1] ~= 256, "no bos")
+  local rows = tasks.windows(wane.task("wikitext2-rows-100", path), byte_reader()).windows
+  equal(#rows, 61)
+  equal(string.char(table.unpack(rows[1].ids)), " = Robert Boulter = \n")
 end)
 
 case("what is refused", function()

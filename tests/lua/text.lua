@@ -52,9 +52,11 @@ case("a string where a text is wanted is the text itself", function()
   local model = stories()
   local tokens = model:tokens "Once upon a time"
   equal(tokens.shape[1], 1)
-  equal(model:text(tokens), "Once upon a time")
-  equal(model:text(tokens[{ 1, { 2, 3 } }]), model:text(tokens:reshape { -1 }:totable()):sub(1,
-    #model:text(tokens[{ 1, { 2, 3 } }])))
+  equal(tokens[{ 1, 1 }]:item(), 1)
+  equal(model:text(tokens), "<s> Once upon a time") -- nothing is left out
+  equal(model:text(tokens[{ 1, { 2, -1 } }]), "Once upon a time")
+  equal(model:text(tokens:totable()), "<s> Once upon a time")
+  equal(model:text(wane.concat({ tokens, tokens }, 1)), "<s> Once upon a time\n<s> Once upon a time")
   equal(tostring(texts.of("a\nb", "x")), "text: 1 sample\n  a\\nb")
 end)
 

@@ -94,11 +94,39 @@ template <class T> void fast(const T* from, T* x, int64_t count, int64_t size) {
   if (2 * step <= size) far_stage(x, count, step);
 }
 
-template <class T> void spread(const T* x, int64_t count, T* source) {
-#pragma GCC ivdep
-  for (int64_t i = 0; i < count; i++) {
-    source[i] = x[i];
-    source[count + i] = -x[i];
+// Four rows (every Paley order is a multiple of 4) by C vectors.
+template <class T, int C>
+void mix_four(const T* source, const int32_t* terms, int64_t m, int64_t columns, T* out) {
+  using V = Vectors<T>;
+  typename V::Vec sum[4][C] = {};
+  for (int64_t b = 0; b < m; b++)
+    for (int r = 0; r < 4; r++)
+      for (int c = 0; c < C; c++)
+        sum[r][c] += *(const typename V::Loose*)(source + terms[r * m + b] * columns + c * V::width);
+  for (int r = 0; r < 4; r++)
+    for (int c = 0; c < C; c++) *(typename V::Loose*)(out + r * columns + c * V::width) = sum[r][c];
+}
+
+// A strip of columns at a time is laid out densely: rows a power of two apart would share a few cache sets.
+template <class T> void mix(T* x, const int32_t* terms, int64_t m, int64_t width, T* room) {
+  constexpr int64_t w = Vectors<T>::width;
+  T strip[cpu::kMixColumns * 4];
+  for (int64_t from = 0; from < width; from += cpu::kMixColumns) {
+    const int64_t many = std::min(cpu::kMixColumns, width - from), columns = (many + w - 1) / w * w;
+    for (int64_t b = 0; b < m; b++) {
+      T *row = room + b * columns, *negative = row + m * columns;
+      const T* given = x + b * width + from;
+      for (int64_t c = 0; c < many; c++) row[c] = given[c];
+      for (int64_t c = many; c < columns; c++) row[c] = 0;
+      for (int64_t c = 0; c < columns; c++) negative[c] = -row[c];
+    }
+    for (int64_t a = 0; a < m; a += 4) {
+      int64_t c = 0;
+      for (; c + 2 * w <= columns; c += 2 * w) mix_four<T, 2>(room + c, terms + a * m, m, columns, strip + c);
+      for (; c < columns; c += w) mix_four<T, 1>(room + c, terms + a * m, m, columns, strip + c);
+      for (int64_t r = 0; r < 4; r++)
+        for (int64_t k = 0; k < many; k++) x[(a + r) * width + from + k] = strip[r * columns + k];
+    }
   }
 }
 
@@ -107,40 +135,11 @@ template <class T> void scale(const T* x, int64_t count, T factor, T* out) {
   for (int64_t i = 0; i < count; i++) out[i] = x[i] * factor;
 }
 
-template <class T, int R, int C>
-void mix_tile(const T* source, const int32_t* terms, int64_t m, int64_t width, T* out) {
-  using V = Vectors<T>;
-  typename V::Vec sum[R][C] = {};
-  for (int64_t b = 0; b < m; b++)
-    for (int r = 0; r < R; r++)
-      for (int c = 0; c < C; c++)
-        sum[r][c] += *(const typename V::Loose*)(source + terms[r * m + b] * width + c * V::width);
-  for (int r = 0; r < R; r++)
-    for (int c = 0; c < C; c++) *(typename V::Loose*)(out + r * width + c * V::width) = sum[r][c];
-}
-
-template <class T> void mix(const T* source, const int32_t* terms, int64_t m, int64_t width, T* out) {
-  constexpr int64_t w = Vectors<T>::width;
-  int64_t c = 0;
-  for (; c + 2 * w <= width; c += 2 * w)
-    for (int64_t a = 0; a < m; a += 4)
-      mix_tile<T, 4, 2>(source + c, terms + a * m, m, width, out + a * width + c);
-  for (; c + w <= width; c += w)
-    for (int64_t a = 0; a < m; a += 4)
-      mix_tile<T, 4, 1>(source + c, terms + a * m, m, width, out + a * width + c);
-  for (; c < width; c++)
-    for (int64_t a = 0; a < m; a++) {
-      T sum = 0;
-      for (int64_t b = 0; b < m; b++) sum += source[terms[a * m + b] * width + c];
-      out[a * width + c] = sum;
-    }
-}
-
 } // namespace
 
 const cpu::HadamardTable& hadamard_kernels() {
-  static const cpu::HadamardTable table{{fast<float>, spread<float>, mix<float>, scale<float>},
-                                        {fast<double>, spread<double>, mix<double>, scale<double>}};
+  static const cpu::HadamardTable table{{fast<float>, mix<float>, scale<float>},
+                                        {fast<double>, mix<double>, scale<double>}};
   return table;
 }
 
