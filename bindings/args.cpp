@@ -40,7 +40,8 @@ void Args::wrong(int index, const char* name, std::string_view expected) {
   std::string got = lua_isnone(L, index) ? "nil" : describe_argument(L, index);
   auto what = fmt::format("expected {}, got {}", expected, got);
   if (method.is_method && index == 1 && method.name[0] != '_')
-    throw error("{}: {}", method.label(), what).hint(fmt::format("methods take a colon: x:{}(...)", method.label()));
+    throw error("{}: {}", method.label(), what)
+        .hint(fmt::format("methods take a colon: x:{}(...)", method.label()));
   fail(index, name, what);
 }
 
@@ -114,7 +115,9 @@ std::vector<int64_t> Args::to_integers(int index, const char* name) {
     lua_rawgeti(L, index, lua_Integer(i + 1));
     int exact = 0;
     list[i] = lua_type(L, -1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &exact) : 0;
-    if (!exact) fail(index, name, fmt::format("entry {}: expected an integer, got {}", i + 1, describe_argument(L, -1)));
+    if (!exact)
+      fail(index, name,
+           fmt::format("entry {}: expected an integer, got {}", i + 1, describe_argument(L, -1)));
     lua_pop(L, 1);
   }
   return list;
@@ -138,8 +141,10 @@ std::vector<Tensor> Args::tensors(const char* name) {
   for (size_t i = 0; i < list.size(); ++i) {
     lua_rawgeti(L, index, lua_Integer(i + 1));
     auto* box = test_object<TensorBox>(L, -1);
-    if (!box) fail(index, name, fmt::format("entry {}: expected tensor, got {}", i + 1, describe_argument(L, -1)));
-    if (!box->value) fail(index, name, fmt::format("entry {}: tensor was freed at {}", i + 1, to_string(box->freed)));
+    if (!box)
+      fail(index, name, fmt::format("entry {}: expected tensor, got {}", i + 1, describe_argument(L, -1)));
+    if (!box->value)
+      fail(index, name, fmt::format("entry {}: tensor was freed at {}", i + 1, to_string(box->freed)));
     list[i] = box->value;
     lua_pop(L, 1);
   }
@@ -200,7 +205,8 @@ template <class Read> auto Options::read(const char* name, Read&& read) const {
   lua_State* L = args_.L;
   lua_getfield(L, table_, name);
   auto wrong = [&](const char* expected) {
-    throw error("{}: option '{}': expected {}, got {}", args_.method.label(), name, expected, describe_argument(L, -1));
+    throw error("{}: option '{}': expected {}, got {}", args_.method.label(), name, expected,
+                describe_argument(L, -1));
   };
   auto value = read(L, wrong);
   lua_pop(L, 1);

@@ -5,15 +5,20 @@
 namespace wane::lua {
 namespace {
 
-int error_text(Args& a) { return results(a.L, std::string_view(text_of(a.object<ErrorValue>("error").error))); }
+int error_text(Args& a) {
+  return results(a.L, std::string_view(text_of(a.object<ErrorValue>("error").error)));
+}
 
 int error_join(Args& a) { // "..": what scripts do with messages
   std::string text;
   for (int side = 1; side <= 2; ++side) {
     int index = a.take();
-    if (auto* value = test_object<ErrorValue>(a.L, index)) text += text_of(value->error);
-    else if (lua_isstring(a.L, index)) text += lua_tostring(a.L, index);
-    else a.wrong(index, "text", "a string");
+    if (auto* value = test_object<ErrorValue>(a.L, index))
+      text += text_of(value->error);
+    else if (lua_isstring(a.L, index))
+      text += lua_tostring(a.L, index);
+    else
+      a.wrong(index, "text", "a string");
   }
   return results(a.L, std::string_view(text));
 }

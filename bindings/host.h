@@ -34,10 +34,12 @@ struct Host {
   std::thread::id thread;
   int tracing = 0;
   size_t handed_out = 0, since_full = 0; // bytes, for the collector
-  std::map<std::string, Doc> docs; // by "tensor.topk", "wane.gptq"
+  std::vector<std::string> deviations;   // what was not done as asked, told at the end of a run
+  std::map<std::string, Doc> docs;       // by "tensor.topk", "wane.gptq"
 };
 
-// A state with the deterministic prelude, the tensor classes and `require "wane"`. Closing it is the owner's work.
+// A state with the deterministic prelude, the tensor classes and `require "wane"`. Closing it is the owner's
+// work.
 lua_State* open_state(HostOptions options);
 void close_state(lua_State* L);
 struct StateCloser {

@@ -83,7 +83,8 @@ int wrapped(lua_State* L) {
     return results;
   }
   int status = lua_status(co);
-  if (status != LUA_OK && status != LUA_YIELD) lua_resetthread(co); // closes its variables; the error stays on top
+  if (status != LUA_OK && status != LUA_YIELD)
+    lua_resetthread(co); // closes its variables; the error stays on top
   lua_xmove(co, L, 1);
   return lua_error(L);
 }

@@ -1,5 +1,5 @@
-// Ctrl-C in Lua code: the signal handler arms a hook on the running coroutine, and the hook raises at every instruction
-// until the host clears the request, so neither pcall nor a coroutine can swallow it.
+// Ctrl-C in Lua code: the signal handler arms a hook on the running coroutine, and the hook raises at every
+// instruction until the host clears the request, so neither pcall nor a coroutine can swallow it.
 #pragma once
 
 #include "bindings/lua.h"

@@ -11,9 +11,10 @@ namespace {
 
 constexpr int kMostLevels = 200;                // looked at for a place: Lua finds level n in n steps
 constexpr size_t kStepBytes = size_t(32) << 20; // handed out between two steps of the collector
-constexpr size_t kFullBytes = size_t(2) << 30;  // between two full collections: minor steps keep what grew old
+constexpr size_t kFullBytes = size_t(2) << 30; // between two full collections: minor steps keep what grew old
 
-// Chunk names by the pointer Lua gives, checked against the text since a chunk may be collected and its memory reused.
+// Chunk names by the pointer Lua gives, checked against the text since a chunk may be collected and its
+// memory reused.
 struct KnownChunk {
   const char* pointer = nullptr;
   std::string name;
@@ -26,8 +27,10 @@ uint32_t file_of(const lua_Debug& frame) {
   if (slot.pointer == frame.source && slot.name == frame.source) return slot.file;
   slot.pointer = frame.source;
   slot.name = frame.source;
-  if (is_library(frame.source)) slot.file = 0;
-  else slot.file = intern_file(frame.source[0] == '@' ? frame.source + 1 : frame.short_src);
+  if (is_library(frame.source))
+    slot.file = 0;
+  else
+    slot.file = intern_file(frame.source[0] == '@' ? frame.source + 1 : frame.short_src);
   return slot.file;
 }
 
@@ -67,7 +70,8 @@ private:
 
 int run(lua_State* L, Host& h, const Method& method) {
   if (h.tracing && method.kind == Kind::call)
-    throw error("{}: a value is asked for while tracing", method.label()).hint("only maps, where and lookup are traced");
+    throw error("{}: a value is asked for while tracing", method.label())
+        .hint("only maps, where and lookup are traced");
   Args args(L, method);
   ActiveState active(h, L);
   int results;

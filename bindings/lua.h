@@ -1,6 +1,7 @@
-// The layer between C++ and Lua 5.4. One trampoline calls every bound function: it turns C++ exceptions into Lua error
-// values after the handler is left, steps Lua's collector by the bytes the engine handed out, and tells the engine the
-// script's line. Linked to the C++ build of Lua, so that destructors run when Lua raises.
+// The layer between C++ and Lua 5.4. One trampoline calls every bound function: it turns C++ exceptions into
+// Lua error values after the handler is left, steps Lua's collector by the bytes the engine handed out, and
+// tells the engine the script's line. Linked to the C++ build of Lua, so that destructors run when Lua
+// raises.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,8 @@ namespace wane::lua {
 class Args;
 using Function = int (*)(Args&); // pushes its results and returns how many
 
-// What a function may do while a quantizer is traced: maps only record, views must not compute, others are refused.
+// What a function may do while a quantizer is traced: maps only record, views must not compute, others are
+// refused.
 enum class Kind : uint8_t { call, map, view, plain };
 
 // A bound function. The same strings feed argument errors, help() and completion.
@@ -37,13 +39,15 @@ struct Method {
   const char* label() const { return name[0] == '_' && name[1] == '_' ? name + 2 : name; } // in messages
 };
 
-// -- the place of the script ----------------------------------------------------------------------------------
-// The line of the first Lua function outside the standard library (chunks "@wane/..."), seen from the running one.
+// -- the place of the script
+// ---------------------------------------------------------------------------------- The line of the first
+// Lua function outside the standard library (chunks "@wane/..."), seen from the running one.
 Origin where(lua_State* L);
 bool is_library(const char* source);
 
-// -- values ---------------------------------------------------------------------------------------------------
-// The kind of value at a stack index in words: "tensor", "nil", "1.5".
+// -- values
+// --------------------------------------------------------------------------------------------------- The
+// kind of value at a stack index in words: "tensor", "nil", "1.5".
 std::string type_name(lua_State* L, int index);
 std::string describe_argument(lua_State* L, int index);
 
@@ -56,7 +60,7 @@ void push(lua_State* L, std::span<const int64_t> list);
 void push(lua_State* L, std::span<const std::string> list);
 inline void push_boolean(lua_State* L, bool value) { lua_pushboolean(L, value); }
 void push_method(lua_State* L, const Method& method);
-const Method* method_at(lua_State* L, int index); // of a bound function, else null
+const Method* method_at(lua_State* L, int index);                            // of a bound function, else null
 void set_methods(lua_State* L, std::span<Method> methods, bool are_methods); // into the table on top
 
 // A userdata holding a T. The name is its metatable's key and what messages call it.
@@ -88,12 +92,11 @@ struct TensorBox {
   Tensor value;
   Origin freed;
 };
-template <> struct Class<TensorBox> {
-  static constexpr const char* name = "tensor";
-};
+template <> struct Class<TensorBox> { static constexpr const char* name = "tensor"; };
 
-// -- arguments ------------------------------------------------------------------------------------------------
-// A table of options that was checked for unknown keys. Reads name the option in their errors.
+// -- arguments
+// ------------------------------------------------------------------------------------------------ A table of
+// options that was checked for unknown keys. Reads name the option in their errors.
 class Options {
 public:
   Options(Args& args, int table) : args_(args), table_(table) {}
@@ -180,16 +183,15 @@ template <class... T> int results(lua_State* L, const T&... values) {
   return int(sizeof...(values));
 }
 
-// -- errors ---------------------------------------------------------------------------------------------------
-// An error value ("wane.error") keeps its exit code and place on its way through pcall to main.
+// -- errors
+// --------------------------------------------------------------------------------------------------- An
+// error value ("wane.error") keeps its exit code and place on its way through pcall to main.
 struct ErrorValue {
   Error error;
 };
-template <> struct Class<ErrorValue> {
-  static constexpr const char* name = "wane.error";
-};
+template <> struct Class<ErrorValue> { static constexpr const char* name = "wane.error"; };
 void open_errors(lua_State* L);
-std::string text_of(const Error& error); // "file:line: message" with notes and hint
+std::string text_of(const Error& error);            // "file:line: message" with notes and hint
 [[noreturn]] void raise(lua_State* L, Error error); // the place is where(L) unless the error has one
 
 struct Host;

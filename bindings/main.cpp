@@ -9,6 +9,7 @@
 #include "bindings/progress.h"
 #include "bindings/run.h"
 #include "bindings/version.h"
+#include "bindings/wrap_json.h"
 #include "runtime/cpu/pool.h"
 
 namespace {
@@ -27,11 +28,20 @@ struct CommandLine {
 void check_device(const std::string& device) {
   if (device == "cpu") return;
   if (device == "cuda" || device.compare(0, 5, "cuda:") == 0)
-    throw error(Fault::no_device, "no device: {}", device).hint("this build computes on the CPU: --device cpu");
+    throw error(Fault::no_device, "no device: {}", device)
+        .hint("this build computes on the CPU: --device cpu");
   throw error(Fault::usage, "no device '{}'", device).note("it is one of", "cpu, cuda");
 }
 
-void print_version() {
+void print_version(bool as_json) {
+  if (as_json) {
+    std::string rows;
+    for (auto& [name, value] : matmul_classes())
+      rows += fmt::format(", {}: {}", json_string("matmul_" + name), json_string(value));
+    std::printf("{\"wane\": %s, \"machine\": %s%s}\n", json_string(version_text()).c_str(),
+                json_string(machine_text()).c_str(), rows.c_str());
+    return;
+  }
   std::printf("wane %s\n%s\n", version_text().c_str(), machine_text().c_str());
   for (auto& [name, value] : matmul_classes())
     if (!value.empty()) std::printf("matmul %s: %s\n", name.c_str(), value.c_str());
@@ -40,7 +50,8 @@ void print_version() {
 int dispatch(CLI::App& app, CommandLine& line) {
   check_device(line.options.device);
   if (line.threads) {
-    if (line.threads < 1 || line.threads > kMaxThreads) throw error(Fault::usage, "--threads {}: expected 1 to {}", line.threads, kMaxThreads);
+    if (line.threads < 1 || line.threads > kMaxThreads)
+      throw error(Fault::usage, "--threads {}: expected 1 to {}", line.threads, kMaxThreads);
     set_thread_count(line.threads);
   }
   set_quiet(line.options.quiet);
@@ -53,7 +64,7 @@ int dispatch(CLI::App& app, CommandLine& line) {
   if (is("test")) return run_tests(line.names, line.options);
   if (is("bench")) return run_benches(line.names, line.options);
   if (is("check")) return check_syntax(line.path, line.options);
-  return print_version(), 0;
+  return print_version(line.options.json), 0;
 }
 
 void add_options(CLI::App& app, CommandLine& line) {
@@ -74,14 +85,16 @@ void add_commands(CLI::App& app, CommandLine& line) {
   auto* run = command("run", "Run a recipe in its run folder");
   run->add_option("script", line.run.script, "The recipe")->required();
   run->add_option("arguments", line.run.arguments, "What the recipe gets as ...");
-  run->positionals_at_end(true);
   command("repl", "Explore, line by line")->add_option("model", line.path, "A model to load as `model`");
   command("info", "What a model file holds")->add_option("path", line.path, "A model")->required();
   command("fetch", "Fetch a known model")->add_option("name", line.name, "Its name")->required();
-  command("help", "What is written about a name")->add_option("name", line.name, "A function, method or noun");
+  command("help", "What is written about a name")
+      ->add_option("name", line.name, "A function, method or noun");
   command("test", "Run Lua tests")->add_option("paths", line.names, "Files or folders (default: tests/lua)");
   command("bench", "Run scripts/bench")->add_option("names", line.names, "Which (default: all)");
-  command("check", "Check a script without running it")->add_option("file", line.path, "The script")->required();
+  command("check", "Check a script without running it")
+      ->add_option("file", line.path, "The script")
+      ->required();
   command("version", "What this binary and machine are");
 }
 

@@ -120,7 +120,8 @@ private:
     int number = digit - '1';
     bool is_open = false;
     for (int other : open_) is_open |= other == number;
-    if (number < 0 || number >= out_.captures_ || is_open) throw error("pattern: no finished capture %{}", digit);
+    if (number < 0 || number >= out_.captures_ || is_open)
+      throw error("pattern: no finished capture %{}", digit);
     at_ += 2;
     add(Kind::back, uint8_t(number));
   }
@@ -169,7 +170,8 @@ private:
   std::vector<uint8_t> open_;
 };
 
-// Backtracking over the items; recursion only where a choice is made, so its depth is at most the number of items.
+// Backtracking over the items; recursion only where a choice is made, so its depth is at most the number of
+// items.
 class Matcher {
 public:
   Matcher(const Pattern& pattern, std::string_view subject)
@@ -283,9 +285,10 @@ private:
   }
   int64_t again(const Pattern::Item& item, int64_t at) {
     auto& capture = out_->capture[item.first];
-    int64_t length = capture.length == Capture::kPosition ? 0 : capture.length;
+    int64_t length = capture.length;
+    if (length == Capture::kPosition || int64_t(s_.size()) - at < length)
+      return -1; // a position repeats nowhere
     count(length);
-    if (int64_t(s_.size()) - at < length) return -1;
     if (s_.substr(size_t(at), size_t(length)) != s_.substr(size_t(capture.start), size_t(length))) return -1;
     return at + length;
   }

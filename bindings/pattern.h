@@ -1,5 +1,5 @@
-// Lua's string patterns (Lua manual, 6.4.1) with a matcher that counts its steps and can be interrupted: the stock one
-// runs for hours on a hostile pattern, deaf to Ctrl-C.
+// Lua's string patterns (Lua manual, 6.4.1) with a matcher that counts its steps and can be interrupted: the
+// stock one runs for hours on a hostile pattern, deaf to Ctrl-C.
 #pragma once
 
 #include <bitset>
@@ -25,8 +25,8 @@ struct PatternMatch {
 
 class Pattern {
 public:
-  // `anchors`: whether a leading ^ ties the match to where the search begins (not so in gmatch). An Error says what
-  // is malformed.
+  // `anchors`: whether a leading ^ ties the match to where the search begins (not so in gmatch). An Error
+  // says what is malformed.
   Pattern(std::string_view text, bool anchors);
   bool anchored() const { return anchored_; }
   int captures() const { return captures_; }
@@ -39,7 +39,20 @@ public:
 private:
   friend class Matcher;
   friend class PatternParser;
-  enum class Kind : uint8_t { one, star, plus, shortest, optional, open, close, position, balance, frontier, back, end };
+  enum class Kind : uint8_t {
+    one,
+    star,
+    plus,
+    shortest,
+    optional,
+    open,
+    close,
+    position,
+    balance,
+    frontier,
+    back,
+    end
+  };
   struct Item {
     Kind kind;
     uint8_t first = 0, second = 0; // capture number; the two characters of %b

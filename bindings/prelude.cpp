@@ -1,5 +1,6 @@
-// What the deterministic prelude (stdlib/prelude.lua) needs from C++: ordered traversal, values as text without
-// addresses, a stable sort, numbers from a named stream, and the refusals that keep collection out of results.
+// What the deterministic prelude (stdlib/prelude.lua) needs from C++: ordered traversal, values as text
+// without addresses, a stable sort, numbers from a named stream, and the refusals that keep collection out of
+// results.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -49,10 +50,14 @@ Key key_at(lua_State* L, int index, const char* who) {
 }
 
 void push_key(lua_State* L, const Key& key) {
-  if (key.rank == 1) push(L, key.text);
-  else if (key.rank == 2) lua_pushboolean(L, key.number != 0);
-  else if (key.is_integer) lua_pushinteger(L, key.integer);
-  else lua_pushnumber(L, key.number);
+  if (key.rank == 1)
+    push(L, key.text);
+  else if (key.rank == 2)
+    lua_pushboolean(L, key.number != 0);
+  else if (key.is_integer)
+    lua_pushinteger(L, key.integer);
+  else
+    lua_pushnumber(L, key.number);
 }
 
 // Upvalues: the table, the list of its keys, how many were walked.
@@ -101,7 +106,8 @@ int ordered_pairs(Args& a) {
 int ordered_next(Args& a) {
   lua_State* L = a.L;
   int table = a.table("table");
-  if (!a.is_nil()) throw error("next: only the first pair can be asked for").hint("use pairs, which is ordered");
+  if (!a.is_nil())
+    throw error("next: only the first pair can be asked for").hint("use pairs, which is ordered");
   if (a.more()) a.skip();
   std::optional<Key> first;
   lua_pushnil(L);
@@ -147,7 +153,8 @@ int to_text(Args& a) {
 // table.sort, stable and the same for any order function: the stock one draws its pivots from the clock.
 class Sorter {
 public:
-  Sorter(lua_State* L, int table, int less, lua_Integer count) : L_(L), table_(table), less_(less), order_(size_t(count)) {
+  Sorter(lua_State* L, int table, int less, lua_Integer count)
+      : L_(L), table_(table), less_(less), order_(size_t(count)) {
     for (size_t i = 0; i < order_.size(); ++i) order_[i] = lua_Integer(i + 1);
     spare_ = order_;
   }
@@ -187,7 +194,8 @@ private:
     split(first, middle);
     split(middle, last);
     if (!less(order_[middle], order_[middle - 1])) return; // in order already
-    std::copy(order_.begin() + int64_t(first), order_.begin() + int64_t(last), spare_.begin() + int64_t(first));
+    std::copy(order_.begin() + int64_t(first), order_.begin() + int64_t(last),
+              spare_.begin() + int64_t(first));
     size_t left = first, right = middle;
     for (size_t i = first; i < last; ++i) {
       bool take_right = left == middle || (right < last && less(spare_[right], spare_[left]));
@@ -229,11 +237,13 @@ int set_metatable(Args& a) {
   lua_State* L = a.L;
   int table = a.table("table"), meta = a.take();
   if (!lua_isnil(L, meta) && !lua_istable(L, meta)) a.wrong(meta, "metatable", "a table or nil");
-  if (luaL_getmetafield(L, table, "__metatable") != LUA_TNIL) throw error("setmetatable: this metatable is protected");
+  if (luaL_getmetafield(L, table, "__metatable") != LUA_TNIL)
+    throw error("setmetatable: this metatable is protected");
   if (lua_istable(L, meta)) {
     lua_pushstring(L, "__gc");
     if (lua_rawget(L, meta) != LUA_TNIL)
-      throw error("setmetatable: __gc runs at times that differ from run to run").hint("use __close, or call a function");
+      throw error("setmetatable: __gc runs at times that differ from run to run")
+          .hint("use __close, or call a function");
     lua_pushstring(L, "__mode");
     lua_Debug frame;
     bool library = lua_getstack(L, 1, &frame) && lua_getinfo(L, "S", &frame) && is_library(frame.source);
@@ -253,7 +263,8 @@ int collect_garbage(Args& a) {
   throw error("collectgarbage: only \"collect\" and \"count\" are there, not \"{}\"", what);
 }
 
-// Upvalue: the handler. After Ctrl-C it is not asked: Lua would run it with hooks off, and nothing could stop it.
+// Upvalue: the handler. After Ctrl-C it is not asked: Lua would run it with hooks off, and nothing could stop
+// it.
 int guarded_handler(lua_State* L) {
   if (interrupt_requested()) return 1;
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -279,14 +290,16 @@ int nearest_key(Args& a) {
   }
   std::sort(names.begin(), names.end());
   auto found = nearest_name(name, names);
-  if (found.empty()) lua_pushnil(a.L);
-  else push(a.L, std::string_view(found));
+  if (found.empty())
+    lua_pushnil(a.L);
+  else
+    push(a.L, std::string_view(found));
   return 1;
 }
 
 Method natives[] = {
-    {"pairs", ordered_pairs, "(table) -> iterator", "Numbers, then strings, in order; a snapshot of the keys.",
-     Kind::plain},
+    {"pairs", ordered_pairs, "(table) -> iterator",
+     "Numbers, then strings, in order; a snapshot of the keys.", Kind::plain},
     {"next", ordered_next, "(table) -> key, value", "The first pair, nil of an empty table.", Kind::plain},
     {"print", print, "(...)", "Writes its arguments to stdout.", Kind::plain},
     {"tostring", to_text, "(value) -> text", "The text of a value, without addresses.", Kind::plain},
@@ -295,7 +308,8 @@ Method natives[] = {
     {"setmetatable", set_metatable, "(table, metatable) -> table", "Sets a metatable.", Kind::plain},
     {"collectgarbage", collect_garbage, "([\"collect\" or \"count\"])", "Collects, or tells the KiB in use.",
      Kind::plain},
-    {"guard_handler", guard_handler, "(handler) -> function", "A handler that Ctrl-C passes by.", Kind::plain},
+    {"guard_handler", guard_handler, "(handler) -> function", "A handler that Ctrl-C passes by.",
+     Kind::plain},
     {"nearest_key", nearest_key, "(name, table) -> name or nil", "The key most like a name.", Kind::plain},
 };
 
@@ -309,7 +323,8 @@ void push_text(lua_State* L, int index) {
   }
   switch (lua_type(L, index)) {
   case LUA_TNUMBER:
-    if (!lua_isinteger(L, index) && std::isnan(lua_tonumber(L, index))) return push(L, std::string_view("nan"));
+    if (!lua_isinteger(L, index) && std::isnan(lua_tonumber(L, index)))
+      return push(L, std::string_view("nan"));
     [[fallthrough]];
   case LUA_TSTRING:
   case LUA_TBOOLEAN:

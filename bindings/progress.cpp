@@ -50,7 +50,9 @@ void show_progress(std::string_view text) {
   if (quiet_on) return;
   auto now = Clock::now();
   bool first = last_shown == Clock::time_point{};
-  if (!first && now - last_shown < (on_terminal() ? Clock::duration(kTerminalPause) : Clock::duration(kPlainPause))) return;
+  if (!first
+      && now - last_shown < (on_terminal() ? Clock::duration(kTerminalPause) : Clock::duration(kPlainPause)))
+    return;
   last_shown = now;
   if (on_terminal()) {
     auto line = cut(text, width() - 1);

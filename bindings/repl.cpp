@@ -24,13 +24,15 @@ constexpr int kHistory = 2000;
 std::string history_path() {
   const char* set = std::getenv("XDG_STATE_HOME");
   const char* home = std::getenv("HOME");
-  fs::path state = set && *set == '/' ? fs::path(set) : fs::path(home && *home ? home : "/tmp") / ".local/state";
+  fs::path state =
+      set && *set == '/' ? fs::path(set) : fs::path(home && *home ? home : "/tmp") / ".local/state";
   std::error_code ignored;
   fs::create_directories(state / "wane", ignored);
   return (state / "wane" / "history").string();
 }
 
-// -- where lines come from ------------------------------------------------------------------------------------
+// -- where lines come from
+// ------------------------------------------------------------------------------------
 class Lines {
 public:
   virtual ~Lines() = default;
@@ -117,8 +119,10 @@ private:
       if (n <= 0) return int(n);
       size_t used = std::mbrtowc(out, &byte, 1, &state);
       if (used == size_t(-2)) continue;
-      if (used == size_t(-1)) state = {};
-      else return 1;
+      if (used == size_t(-1))
+        state = {};
+      else
+        return 1;
     }
   }
 
@@ -182,7 +186,8 @@ private:
   bool continued_ = false;
 };
 
-// -- the session ----------------------------------------------------------------------------------------------
+// -- the session
+// ----------------------------------------------------------------------------------------------
 class Session {
 public:
   Session(lua_State* L, Lines& lines, bool interactive) : L_(L), lines_(lines), interactive_(interactive) {}
@@ -235,8 +240,10 @@ private:
       text += "\n" + *more;
     }
     lines_.remember(text);
-    if (interactive_ && interrupt_requested()) std::printf("^C\n");
-    else complain(problem, int(Fault::recipe));
+    if (interactive_ && interrupt_requested())
+      std::printf("^C\n");
+    else
+      complain(problem, int(Fault::recipe));
   }
 
   static bool ends_in_semicolon(const std::string& text) {
@@ -253,6 +260,8 @@ private:
     int base = lua_gettop(L_) - 1;
     auto failure = call(L_, 0, LUA_MULTRET);
     hide_progress();
+    if (failure && interactive_ && failure->fault == Fault::interrupted)
+      return void(std::printf("\ninterrupted\n"));
     if (failure) return complain(failure->text, int(failure->fault));
     int count = lua_gettop(L_) - base;
     if (count == 0) return;
@@ -305,8 +314,10 @@ int repl(const std::string& model, HostOptions options) {
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, "wane.repl");
     lua_getfield(L, -1, "start");
-    if (model.empty()) lua_pushnil(L);
-    else push(L, std::string_view(model));
+    if (model.empty())
+      lua_pushnil(L);
+    else
+      push(L, std::string_view(model));
     failure = call(L, 1, 0);
   }
   if (failure) {
@@ -318,7 +329,8 @@ int repl(const std::string& model, HostOptions options) {
     PipedLines lines;
     return Session(L, lines, false).run();
   }
-  std::printf("wane %s  %s  help() for help, Tab to complete\n", version_text().c_str(), machine_text().c_str());
+  std::printf("wane %s  %s  help() for help, Tab to complete\n", version_text().c_str(),
+              machine_text().c_str());
   EditedLines lines(L);
   return Session(L, lines, true).run();
 }

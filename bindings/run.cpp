@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 
 #include "bindings/failure.h"
 #include "bindings/help.h"
@@ -44,7 +45,8 @@ void add_script_folder(lua_State* L, const std::string& script) {
   lua_pop(L, 2);
 }
 
-// -- the run folder -------------------------------------------------------------------------------------------
+// -- the run folder
+// -------------------------------------------------------------------------------------------
 struct RunFolder {
   std::string path, id, recipe_hash;
   bool is_new = true;
@@ -77,39 +79,48 @@ void clear_tables(const std::string& folder) {
 
 void write_manifest(const RunFolder& run, const HostOptions& options) {
   std::string arguments;
-  for (auto& argument : options.arguments) arguments += (arguments.empty() ? "" : ", ") + json_string(argument);
+  for (auto& argument : options.arguments)
+    arguments += (arguments.empty() ? "" : ", ") + json_string(argument);
   std::string classes;
   for (auto& [name, value] : matmul_classes())
-    classes += fmt::format("{}\n    {}: {}", classes.empty() ? "" : ",", json_string(name), json_string(value));
-  auto text = fmt::format("{{\n  \"wane\": {},\n  \"script\": {},\n  \"recipe\": {},\n  \"arguments\": [{}],\n"
-                          "  \"seed\": {},\n  \"device\": {},\n  \"matmul\": {{{}\n  }}\n}}\n",
-                          json_string(version_text()), json_string(fs::path(options.script).filename().string()),
-                          json_string(run.recipe_hash), arguments, options.seed, json_string(options.device), classes);
+    classes +=
+        fmt::format("{}\n    {}: {}", classes.empty() ? "" : ",", json_string(name), json_string(value));
+  auto text = fmt::format(
+      "{{\n  \"wane\": {},\n  \"script\": {},\n  \"recipe\": {},\n  \"arguments\": [{}],\n"
+      "  \"seed\": {},\n  \"device\": {},\n  \"matmul\": {{{}\n  }}\n}}\n",
+      json_string(version_text()), json_string(fs::path(options.script).filename().string()),
+      json_string(run.recipe_hash), arguments, options.seed, json_string(options.device), classes);
   publish_text(run.path + "/manifest.json", text);
 }
 
 void write_header(const RunFolder& run, const HostOptions& options) {
   write_note(fmt::format("run       {:<30} {}", run.path, run.is_new ? "new" : "computed anew"));
-  auto recipe = fmt::format("{} {}", fs::path(options.script).filename().string(), run.recipe_hash.substr(0, 6));
-  write_note(fmt::format("recipe    {:<30} wane {}, {}, seed {}", recipe, version_text(), machine_text(), options.seed));
+  auto recipe =
+      fmt::format("{} {}", fs::path(options.script).filename().string(), run.recipe_hash.substr(0, 6));
+  write_note(fmt::format("recipe    {:<30} wane {}, {}, seed {}", recipe, version_text(), machine_text(),
+                         options.seed));
 }
 
-// What the standard library has to say at the end (rows, deviations): require "wane.run".finish() where it is there.
-std::string closing_words(lua_State* L) {
-  if (!stdlib_text("run.lua")) return "";
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "wane.run");
-  if (call(L, 1, 1) || lua_getfield(L, -1, "finish") != LUA_TFUNCTION) return "";
-  if (call(L, 0, 1)) return "";
-  const char* text = lua_tostring(L, -1);
-  return text ? text : "";
+// Rows of all tables of the run.
+int64_t count_rows(const std::string& folder) {
+  int64_t rows = 0;
+  std::error_code ignored;
+  for (auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() != ".jsonl") continue;
+    std::ifstream file(entry.path());
+    for (std::string line; std::getline(file, line);) ++rows;
+  }
+  return rows;
 }
 
-bool is_degraded(lua_State* L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, "wane.degraded");
-  bool degraded = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return degraded;
+int finish_run(lua_State* L, const RunFolder& run, bool strict) {
+  auto& deviations = host(L).deviations;
+  int64_t rows = count_rows(run.path);
+  auto words = fmt::format("{} row{}, {} deviation{}", rows, rows == 1 ? "" : "s", deviations.size(),
+                           deviations.size() == 1 ? "" : "s");
+  write_note(fmt::format("done      {:<30} {}", words, run.path));
+  for (auto& each : deviations) write_note("          " + each);
+  return strict && !deviations.empty() ? int(Fault::degraded) : 0;
 }
 
 } // namespace
@@ -141,10 +152,8 @@ int run_recipe(const RunRequest& request, HostOptions options) {
     return int(Fault::interrupted);
   }
   if (failure) return fail_with(*failure);
-  auto words = closing_words(L);
   std::fflush(stdout);
-  write_note(fmt::format("done      {}{}{}", words, words.empty() ? "" : "   ", run.path));
-  return strict && is_degraded(L) ? int(Fault::degraded) : 0;
+  return finish_run(L, run, strict);
 }
 
 int run_tests(const std::vector<std::string>& paths, HostOptions options) {
@@ -165,10 +174,13 @@ int run_benches(const std::vector<std::string>& names, HostOptions options) {
   for (fs::directory_iterator it(folder, problem), end; !problem && it != end; it.increment(problem))
     if (it->path().extension() == ".lua") scripts.push_back(it->path().stem().string());
   std::sort(scripts.begin(), scripts.end());
-  if (scripts.empty()) throw error(Fault::missing, "bench: no scripts in {}", folder.string()).hint("run it in wane's own folder");
+  if (scripts.empty())
+    throw error(Fault::missing, "bench: no scripts in {}", folder.string())
+        .hint("run it in wane's own folder");
   for (auto& name : names)
     if (std::find(scripts.begin(), scripts.end(), name) == scripts.end())
-      throw error(Fault::usage, "bench: no bench '{}'", name).note("there are", fmt::format("{}", fmt::join(scripts, ", ")));
+      throw error(Fault::usage, "bench: no bench '{}'", name)
+          .note("there are", fmt::format("{}", fmt::join(scripts, ", ")));
   for (auto& name : names.empty() ? scripts : names) {
     auto script = (folder / (name + ".lua")).string();
     auto state = start(options);
@@ -193,8 +205,10 @@ int show_help(const std::string& name, HostOptions options) {
   lua_pushliteral(L, "wane.core");
   if (auto failure = call(L, 1, 1)) return fail_with(*failure);
   lua_getfield(L, -1, "help");
-  if (name.empty()) lua_pushnil(L);
-  else push(L, std::string_view(name));
+  if (name.empty())
+    lua_pushnil(L);
+  else
+    push(L, std::string_view(name));
   if (auto failure = call(L, 1, 1)) return fail_with(*failure);
   std::printf("%s\n", lua_tostring(L, -1));
   return 0;

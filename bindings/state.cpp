@@ -1,5 +1,6 @@
-// Opening and closing a state: the libraries a recipe gets, the prelude over them, the core module, and the collector's
-// share in memory pressure.
+// Opening and closing a state: the libraries a recipe gets, the prelude over them, the core module, and the
+// collector's share in memory pressure.
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -15,25 +16,27 @@
 namespace wane::lua {
 namespace {
 
-// Lua's own memory is bounded, so that a table without end is an error and not the end of the process.
-void* allocate_lua(void* context, void* block, size_t old_size, size_t new_size) {
-  auto& used = *static_cast<size_t*>(context);
-  static const size_t limit = std::max(memory_use().ceiling / 2, size_t(1) << 30);
-  if (!block) old_size = 0; // then it is a type tag
-  if (new_size == 0) {
-    std::free(block);
-    used -= old_size;
-    return nullptr;
-  }
-  if (new_size > old_size && used + (new_size - old_size) > limit) return nullptr;
-  void* result = std::realloc(block, new_size);
-  if (result) used += new_size - old_size;
-  return result;
-}
+constexpr size_t kLeastForLua = size_t(1) << 30, kMostForLua = size_t(16) << 30;
 
 struct OwnedState : Host { // lives as long as the state
   size_t lua_bytes = 0;
+  size_t lua_limit = std::clamp(memory_use().ceiling / 2, kLeastForLua, kMostForLua);
 };
+
+// Lua's own memory is bounded, so that a table without end is an error and not the end of the process.
+void* allocate_lua(void* context, void* block, size_t old_size, size_t new_size) {
+  auto& state = *static_cast<OwnedState*>(context);
+  if (!block) old_size = 0; // then it is a type tag
+  if (new_size == 0) {
+    std::free(block);
+    state.lua_bytes -= old_size;
+    return nullptr;
+  }
+  if (new_size > old_size && state.lua_bytes + (new_size - old_size) > state.lua_limit) return nullptr;
+  void* result = std::realloc(block, new_size);
+  if (result) state.lua_bytes += new_size - old_size;
+  return result;
+}
 
 int panic(lua_State* L) {
   const char* text = lua_tostring(L, -1);
@@ -78,8 +81,10 @@ void open_core(lua_State* L) { // leaves the module on the stack
 // Text of a standard library file, as prelude.lua's searcher asks for it.
 int stdlib_text_of(lua_State* L) {
   auto text = stdlib_text(luaL_checkstring(L, 1));
-  if (!text) lua_pushnil(L);
-  else push(L, std::string_view(*text));
+  if (!text)
+    lua_pushnil(L);
+  else
+    push(L, std::string_view(*text));
   return 1;
 }
 
@@ -122,7 +127,7 @@ std::string set_up_problem(lua_State* L) {
 
 lua_State* open_state(HostOptions options) {
   auto owned = std::make_unique<OwnedState>();
-  lua_State* L = lua_newstate(allocate_lua, &owned->lua_bytes);
+  lua_State* L = lua_newstate(allocate_lua, owned.get());
   if (!L) throw error("no memory for a Lua state");
   Host* h = owned.get();
   *static_cast<Host**>(lua_getextraspace(L)) = h;

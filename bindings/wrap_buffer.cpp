@@ -4,9 +4,7 @@
 
 namespace wane::lua {
 
-template <> struct Class<MutableArray> {
-  static constexpr const char* name = "buffer";
-};
+template <> struct Class<MutableArray> { static constexpr const char* name = "buffer"; };
 
 namespace {
 

@@ -8,9 +8,7 @@ namespace wane::lua {
 struct CacheBox {
   std::shared_ptr<KvCache> value;
 };
-template <> struct Class<CacheBox> {
-  static constexpr const char* name = "cache";
-};
+template <> struct Class<CacheBox> { static constexpr const char* name = "cache"; };
 
 namespace {
 
@@ -99,8 +97,10 @@ Method metamethods[] = {
 
 int attend_with(Args& a) {
   KvCache* cache = nullptr;
-  if (a.is_nil()) a.skip();
-  else cache = &cache_of(a);
+  if (a.is_nil())
+    a.skip();
+  else
+    cache = &cache_of(a);
   auto layer = std::string(a.string("layer"));
   Tensor q = a.tensor("q"), k = a.tensor("k"), v = a.tensor("v");
   int64_t window = a.integer("window", 0);

@@ -8,8 +8,10 @@ namespace {
 int linear_of(Args& a) {
   Tensor x = a.tensor("x"), w = a.tensor("w"), bias = a.maybe_tensor("bias");
   std::optional<DType> out;
-  if (!a.is_nil()) out = a.dtype("out_dtype");
-  else if (a.more()) a.skip();
+  if (!a.is_nil())
+    out = a.dtype("out_dtype");
+  else if (a.more())
+    a.skip();
   return results(a.L, linear(x, w, bias, out));
 }
 
@@ -55,7 +57,8 @@ std::vector<int32_t> read_ids(Args& a, const char* name) {
     return ids;
   }
   Tensor x = a.tensor(name);
-  if (is_float(x.dtype())) throw error("{}: {} are {}, expected integers", a.method.label(), name, name_of(x.dtype()));
+  if (is_float(x.dtype()))
+    throw error("{}: {} are {}, expected integers", a.method.label(), name, name_of(x.dtype()));
   Tensor wide = cast(x.flushed(), DType::i64).dense();
   for (int64_t i = 0; i < wide.count(); ++i) add(wide.data<int64_t>()[i]);
   return ids;
@@ -110,19 +113,23 @@ int histogram_of(Args& a) {
 }
 
 Method functions[] = {
-    {"linear", linear_of, "(x, w [, bias [, out_dtype]]) -> tensor", "x [.., in] by w [out, in], plus bias [out]."},
+    {"linear", linear_of, "(x, w [, bias [, out_dtype]]) -> tensor",
+     "x [.., in] by w [out, in], plus bias [out]."},
     {"matmul", matmul_of, "(x, y) -> tensor", "x [.., m, k] by y [.., k, n]."},
-    {"embedding", embedding_of, "(tokens, table) -> tensor", "Rows of a table [ids, width] by token ids from 0."},
+    {"embedding", embedding_of, "(tokens, table) -> tensor",
+     "Rows of a table [ids, width] by token ids from 0."},
     {"rms_norm", rms_norm_of, "(x, w, eps) -> tensor", "x / sqrt(mean(x^2) + eps) * w over the last dim."},
     {"rope", rope_of, "(x, positions, freqs [, factor]) -> tensor",
      "Rotary embedding of [batch, tokens, heads, dim] at positions i32 [batch, tokens] from 0."},
     {"rope_frequencies", frequencies, "(dim, theta) -> tensor f64", "theta^(-2 i / dim)."},
-    {"cross_entropy", cross_entropy_of, "(logits, targets) -> tensor f64", "Nats per row; target -1 gives 0."},
+    {"cross_entropy", cross_entropy_of, "(logits, targets) -> tensor f64",
+     "Nats per row; target -1 gives 0."},
     {"compare_logits", compare_of, "(logits, base, targets) -> table",
      "Per row: kl, nll, nll_base (f64), top1, top1_base (i32)."},
     {"sample", sample_of, "(logits, row, temperature, top_k, top_p, u) -> id",
      "Draws a token id from a row of logits; u is uniform in [0, 1)."},
-    {"histogram", histogram_of, "(x, lo, hi, bins) -> list of counts", "How many elements lie in each of equal bins."},
+    {"histogram", histogram_of, "(x, lo, hi, bins) -> list of counts",
+     "How many elements lie in each of equal bins."},
 };
 
 } // namespace

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "bindings/wrap_json.h"
-#include "bindings/wrap_tokenizer.h"
 #include "bindings/wrap_tensor.h"
+#include "bindings/wrap_tokenizer.h"
 #include "runtime/model/checkpoint.h"
 
 namespace wane::lua {
@@ -13,15 +13,14 @@ namespace wane::lua {
 struct CheckpointBox {
   std::shared_ptr<const Checkpoint> value;
 };
-template <> struct Class<CheckpointBox> {
-  static constexpr const char* name = "checkpoint";
-};
+template <> struct Class<CheckpointBox> { static constexpr const char* name = "checkpoint"; };
 
 namespace {
 
 class StoredTensor : public Source {
 public:
-  StoredTensor(std::shared_ptr<const Checkpoint> file, const TensorEntry& entry, DType dtype, std::string name)
+  StoredTensor(std::shared_ptr<const Checkpoint> file, const TensorEntry& entry, DType dtype,
+               std::string name)
       : file_(std::move(file)), entry_(entry), dtype_(dtype), name_(std::move(name)) {}
 
   BufferPtr produce() const override {
@@ -42,7 +41,9 @@ private:
   std::string name_;
 };
 
-const std::shared_ptr<const Checkpoint>& file_of(Args& a) { return a.object<CheckpointBox>("checkpoint").value; }
+const std::shared_ptr<const Checkpoint>& file_of(Args& a) {
+  return a.object<CheckpointBox>("checkpoint").value;
+}
 
 int open_path(Args& a) {
   push_object<CheckpointBox>(a.L, Checkpoint::open(std::string(a.string("path"))));
@@ -94,7 +95,8 @@ int tensor_named(Args& a) {
   auto name = std::string(a.string("name"));
   auto& entry = entry_of(a, *file, name);
   if (!is_readable(entry.type))
-    throw error("not supported: tensor '{}' is stored as {}", name, name_of(entry.type)).note("file", file->path());
+    throw error("not supported: tensor '{}' is stored as {}", name, name_of(entry.type))
+        .note("file", file->path());
   DType dtype = a.dtype("dtype", own_dtype(entry.type));
   auto source = std::make_shared<StoredTensor>(file, entry, dtype, name);
   return results(a.L, from_source(Shape(std::span<const int64_t>(entry.shape)), dtype, source, "load"));
@@ -138,7 +140,8 @@ TokenizerSource tokenizer_source(const GgufFile& file) {
 int tokenizer(Args& a) {
   auto file = file_of(a);
   if (auto* gguf = file->gguf()) {
-    if (!gguf->has("tokenizer.ggml.model") || gguf->text("tokenizer.ggml.model") == "no_vocab") return lua_pushnil(a.L), 1;
+    if (!gguf->has("tokenizer.ggml.model") || gguf->text("tokenizer.ggml.model") == "no_vocab")
+      return lua_pushnil(a.L), 1;
     push_tokenizer(a.L, Tokenizer::from_gguf(tokenizer_source(*gguf), file->path()));
     return 1;
   }
@@ -191,7 +194,8 @@ int index(Args& a) {
 Method metamethods[] = {{"__index", index, "", "", Kind::plain}};
 
 Method functions[] = {
-    {"checkpoint", open_path, "(path) -> checkpoint", "Opens an HF folder or a GGUF file; reads its headers only."},
+    {"checkpoint", open_path, "(path) -> checkpoint",
+     "Opens an HF folder or a GGUF file; reads its headers only."},
 };
 
 } // namespace

@@ -1,4 +1,5 @@
-// Files as recipes need them: whole texts, lines appended to tables, folders; and hashes and regular expressions.
+// Files as recipes need them: whole texts, lines appended to tables, folders; and hashes and regular
+// expressions.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -36,8 +37,10 @@ int append(Args& a) {
   int problem = 0;
   while (done < text.size() && !problem) {
     ssize_t n = ::write(file, text.data() + done, text.size() - done);
-    if (n >= 0) done += size_t(n);
-    else if (errno != EINTR) problem = errno;
+    if (n >= 0)
+      done += size_t(n);
+    else if (errno != EINTR)
+      problem = errno;
   }
   if (::close(file) && !problem) problem = errno;
   if (problem) throw error(Fault::io, "append: {}: {}", path, std::strerror(problem));
@@ -99,24 +102,23 @@ struct Expression {
   ~Expression() { pcre2_code_free(code); }
 };
 } // namespace
-template <> struct Class<Expression> {
-  static constexpr const char* name = "regex";
-};
+template <> struct Class<Expression> { static constexpr const char* name = "regex"; };
 namespace {
 
 constexpr uint32_t kMatchLimit = 10'000'000;
 
 std::string pcre_message(int code) {
   PCRE2_UCHAR text[256];
-  return pcre2_get_error_message(code, text, sizeof text) > 0 ? reinterpret_cast<char*>(text) : "unknown error";
+  return pcre2_get_error_message(code, text, sizeof text) > 0 ? reinterpret_cast<char*>(text)
+                                                              : "unknown error";
 }
 
 int make_regex(Args& a) {
   auto pattern = a.string("pattern");
   int code;
   PCRE2_SIZE offset;
-  auto* compiled = pcre2_compile(PCRE2_SPTR(pattern.data()), pattern.size(), PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_UTF,
-                                 &code, &offset, nullptr);
+  auto* compiled = pcre2_compile(PCRE2_SPTR(pattern.data()), pattern.size(),
+                                 PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_UTF, &code, &offset, nullptr);
   if (!compiled) throw error("regex: '{}': {} at byte {}", pattern, pcre_message(code), offset);
   pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE); // without it, it is interpreted
   push_object<Expression>(a.L, compiled);
@@ -137,7 +139,8 @@ int match(Args& a) {
   return push_boolean(a.L, found >= 0), 1;
 }
 
-Method regex_methods[] = {{"match", match, "(text) -> true or false", "Whether the whole text matches.", Kind::plain}};
+Method regex_methods[] = {
+    {"match", match, "(text) -> true or false", "Whether the whole text matches.", Kind::plain}};
 
 Method functions[] = {
     {"publish", publish, "(path, text)", "Writes a file, whole or not at all.", Kind::plain},
@@ -150,7 +153,8 @@ Method functions[] = {
     {"list", list, "(folder) -> names", "What is in a folder, sorted.", Kind::plain},
     {"sha256", sha256, "(text) -> hex", "SHA-256 of a text.", Kind::plain},
     {"sha256_file", sha256_file, "(path) -> hex", "SHA-256 of a file.", Kind::plain},
-    {"regex", make_regex, "(pattern) -> regex", "A regular expression (PCRE2) over whole texts.", Kind::plain},
+    {"regex", make_regex, "(pattern) -> regex", "A regular expression (PCRE2) over whole texts.",
+     Kind::plain},
 };
 
 } // namespace

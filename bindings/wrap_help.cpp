@@ -31,7 +31,8 @@ std::string group_text(const std::map<std::string, Doc>& docs, const std::string
     width = std::max(width, std::min<size_t>(head.size(), 30));
   }
   std::string out;
-  for (auto& [head, text] : lines) out += fmt::format("{}{:<{}}  {}", out.empty() ? "" : "\n", head, width, text);
+  for (auto& [head, text] : lines)
+    out += fmt::format("{}{:<{}}  {}", out.empty() ? "" : "\n", head, width, text);
   return out;
 }
 
@@ -80,17 +81,20 @@ std::string name_in_module(lua_State* L, int value) {
 std::string help_for_value(lua_State* L, int index) {
   auto& docs = host(L).docs;
   auto name = name_in_module(L, index);
-  if (auto doc = docs.find("wane." + name); !name.empty() && doc != docs.end()) return entry_text(doc->first, doc->second);
+  if (auto doc = docs.find("wane." + name); !name.empty() && doc != docs.end())
+    return entry_text(doc->first, doc->second);
   if (auto* method = method_at(L, index))
     return entry_text(name.empty() ? method->name : "wane." + name, {method->signature, method->doc});
   if (test_object<TensorBox>(L, index)) return help_text(L, "tensor");
-  throw error("help: nothing is written about this {}", type_name(L, index)).hint("help() lists what there is");
+  throw error("help: nothing is written about this {}", type_name(L, index))
+      .hint("help() lists what there is");
 }
 
 int help_of(Args& a) {
   int index = a.take();
   if (lua_isnoneornil(a.L, index)) return results(a.L, std::string_view(overview(host(a.L).docs)));
-  if (lua_type(a.L, index) == LUA_TSTRING) return results(a.L, std::string_view(help_text(a.L, lua_tostring(a.L, index))));
+  if (lua_type(a.L, index) == LUA_TSTRING)
+    return results(a.L, std::string_view(help_text(a.L, lua_tostring(a.L, index))));
   return results(a.L, std::string_view(help_for_value(a.L, index)));
 }
 
@@ -115,7 +119,8 @@ Method functions[] = {
     {"tensor_fields", fields_of_tensors, "() -> names", "Fields and methods of tensors.", Kind::plain},
     {"metatable", metatable_of, "(table) -> table or nil", "The metatable of a table.", Kind::plain},
     {"help", help_of, "([name or value]) -> text", "What is written about a name or a value.", Kind::plain},
-    {"document", document, "(name, signature, doc)", "Registers the text that help() shows for a name.", Kind::plain},
+    {"document", document, "(name, signature, doc)", "Registers the text that help() shows for a name.",
+     Kind::plain},
 };
 
 void add_docs(Host& h, const std::string& group, std::span<const Method> methods) {
@@ -131,25 +136,29 @@ std::string help_text(lua_State* L, const std::string& name) {
   if (auto group = group_text(docs, name); !group.empty()) return group;
   std::string all; // the same method of several nouns
   for (auto& [full, doc] : docs)
-    if (full.size() > name.size() && full.compare(full.size() - name.size() - 1, std::string::npos, "." + name) == 0)
+    if (full.size() > name.size()
+        && full.compare(full.size() - name.size() - 1, std::string::npos, "." + name) == 0)
       all += (all.empty() ? "" : "\n") + entry_text(full, doc);
   if (!all.empty()) return all;
   std::set<std::string> known;
   for (auto& [full, doc] : docs) known.insert(full.substr(full.find('.') + 1));
   auto nearest = nearest_name(name, {known.begin(), known.end()});
-  throw error("help: nothing is called '{}'{}", name, nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
+  throw error("help: nothing is called '{}'{}", name,
+              nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
 }
 
 std::vector<std::string> tensor_fields() {
   std::vector<std::string> names = {"shape", "dtype", "device", "bytes", "free"};
-  for (auto methods : {map_methods(), reduction_methods(), layout_methods(), order_methods(), reading_methods(), matrix_methods()})
+  for (auto methods : {map_methods(), reduction_methods(), layout_methods(), order_methods(),
+                       reading_methods(), matrix_methods()})
     for (auto& method : methods) names.emplace_back(method.name);
   return names;
 }
 
 void open_help(lua_State* L) {
   Host& h = host(L);
-  for (auto methods : {map_methods(), reduction_methods(), layout_methods(), order_methods(), reading_methods(), matrix_methods()})
+  for (auto methods : {map_methods(), reduction_methods(), layout_methods(), order_methods(),
+                       reading_methods(), matrix_methods()})
     add_docs(h, "tensor", methods);
   h.docs["tensor.free"] = {"()", "Lets go of the memory now; reading the tensor afterwards is an error."};
   h.docs["tensor.shape"] = {"", "A Lua list of sizes."};

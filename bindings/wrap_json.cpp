@@ -29,8 +29,10 @@ void push_value(lua_State* L, const nlohmann::json& value) {
     lua_createtable(L, int(value.size()), 0);
     lua_Integer at = 0;
     for (auto& entry : value) {
-      if (entry.is_null()) lua_pushboolean(L, false); // a list has no holes
-      else push_value(L, entry);
+      if (entry.is_null())
+        lua_pushboolean(L, false); // a list has no holes
+      else
+        push_value(L, entry);
       lua_rawseti(L, -2, ++at);
     }
     if (value.empty()) luaL_setmetatable(L, kEmptyList);
@@ -52,7 +54,8 @@ public:
   Writer(lua_State* L, int indent) : L_(L), indent_(indent) {}
 
   void value(int index, int depth) {
-    if (depth > kMaxDepth) throw error("json: tables nested deeper than {}; does one hold itself?", kMaxDepth);
+    if (depth > kMaxDepth)
+      throw error("json: tables nested deeper than {}; does one hold itself?", kMaxDepth);
     luaL_checkstack(L_, 6, nullptr);
     index = lua_absindex(L_, index);
     switch (lua_type(L_, index)) {
@@ -166,7 +169,9 @@ Method functions[] = {
 
 } // namespace
 
-void push_json(lua_State* L, std::string_view text, const std::string& where) { push_value(L, parse_json(text, where)); }
+void push_json(lua_State* L, std::string_view text, const std::string& where) {
+  push_value(L, parse_json(text, where));
+}
 
 std::string json_text(lua_State* L, int index, int indent) {
   Writer writer(L, indent);

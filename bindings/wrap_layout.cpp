@@ -13,7 +13,8 @@ std::string key_name(size_t dim) { return fmt::format("dim {}", dim + 1); }
 int64_t offset_of(int64_t position, int64_t size, size_t dim) {
   int64_t offset = position < 0 ? size + position : position - 1;
   if (position == 0) throw error("index: position 0 in {}; positions count from 1", key_name(dim));
-  if (offset < 0 || offset >= size) throw error("index: position {} in {} of size {}", position, key_name(dim), size);
+  if (offset < 0 || offset >= size)
+    throw error("index: position {} in {} of size {}", position, key_name(dim), size);
   return offset;
 }
 
@@ -21,8 +22,10 @@ void read_range(Args& a, int index, int64_t size, size_t dim, Box& box) {
   auto ends = a.to_integers(index, "range");
   if (ends.empty()) return box.first.push_back(0), box.count.push_back(size);
   if (ends.size() != 2)
-    throw error("index: {} has a range of {} numbers, expected {{first, last}} or {{}}", key_name(dim), ends.size());
-  int64_t first = ends[0] < 0 ? size + ends[0] + 1 : ends[0], last = ends[1] < 0 ? size + ends[1] + 1 : ends[1];
+    throw error("index: {} has a range of {} numbers, expected {{first, last}} or {{}}", key_name(dim),
+                ends.size());
+  int64_t first = ends[0] < 0 ? size + ends[0] + 1 : ends[0],
+          last = ends[1] < 0 ? size + ends[1] + 1 : ends[1];
   if (first < 1 || last > size || last < first - 1)
     throw error("index: range {{{}, {}}} in {} of size {}", ends[0], ends[1], key_name(dim), size);
   box.first.push_back(first - 1);
@@ -95,7 +98,8 @@ int split_parts(Args& a) {
   int dim = a.dim("dim", x.rank(), 0);
   int64_t size = x.rank() ? x.shape()[dim] : 0;
   if (n < 1 || x.rank() == 0 || size % n)
-    throw error("split: dim {} of size {} has no {} equal parts", dim + 1, size, n).note("tensor", describe(x));
+    throw error("split: dim {} of size {} has no {} equal parts", dim + 1, size, n)
+        .note("tensor", describe(x));
   lua_createtable(a.L, int(n), 0);
   for (int64_t i = 0; i < n; ++i) {
     push(a.L, slice(x, dim, i * (size / n), size / n));
@@ -135,8 +139,10 @@ int with_value(Args& a) {
 }
 
 Method methods[] = {
-    {"reshape", reshape_to, "{ sizes } -> tensor", "The same elements in another shape; one size may be -1.", Kind::view},
-    {"expand", expand_to, "{ sizes } -> tensor", "Dims of size 1 repeated without a copy; -1 keeps a size.", Kind::view},
+    {"reshape", reshape_to, "{ sizes } -> tensor", "The same elements in another shape; one size may be -1.",
+     Kind::view},
+    {"expand", expand_to, "{ sizes } -> tensor", "Dims of size 1 repeated without a copy; -1 keeps a size.",
+     Kind::view},
     {"tile", tile_by, "{ repeats } -> tensor", "The tensor repeated along each dim."},
     {"t", turn, "() -> tensor", "The last two dims exchanged.", Kind::view},
     {"transpose", transpose_dims, "(d1, d2) -> tensor", "Two dims exchanged.", Kind::view},
@@ -170,7 +176,8 @@ Box read_box(Args& a, int index, const Shape& shape) {
       return box.dropped.push_back(false);
     }
     if (!lua_isinteger(L, -1))
-      throw error("index: {}: expected a position or a range, got {}", key_name(dim), describe_argument(L, -1));
+      throw error("index: {}: expected a position or a range, got {}", key_name(dim),
+                  describe_argument(L, -1));
     box.first.push_back(offset_of(lua_tointeger(L, -1), size, dim));
     box.count.push_back(1);
     box.dropped.push_back(true);
@@ -200,7 +207,8 @@ Box read_box(Args& a, int index, const Shape& shape) {
 Tensor cut(const Tensor& x, const Box& box) {
   Tensor out = x;
   for (int dim = 0; dim < x.rank(); ++dim)
-    if (box.count[size_t(dim)] != x.shape()[dim]) out = slice(out, dim, box.first[size_t(dim)], box.count[size_t(dim)]);
+    if (box.count[size_t(dim)] != x.shape()[dim])
+      out = slice(out, dim, box.first[size_t(dim)], box.count[size_t(dim)]);
   for (int dim = x.rank() - 1; dim >= 0; --dim)
     if (box.dropped[size_t(dim)]) out = squeeze(out, dim);
   return out;
@@ -209,7 +217,8 @@ Tensor cut(const Tensor& x, const Box& box) {
 Tensor fit_value(Args& a, const Tensor& value, const Box& box) {
   Shape kept = box.kept(), wide;
   if (!broadcast(value.shape(), kept, wide) || !(wide == kept))
-    throw error("{}: a value of {} for a place of {}", a.method.label(), to_string(value.shape()), to_string(kept))
+    throw error("{}: a value of {} for a place of {}", a.method.label(), to_string(value.shape()),
+                to_string(kept))
         .note("value", describe(value));
   if (kept.rank() == int(box.count.size()) || value.rank() == 0) return value;
   return reshape(expand(value, kept), box.full());

@@ -51,7 +51,8 @@ public:
   DType natural() const { return flags_ ? DType::boolean : DType::f32; }
 
   Tensor make(DType dtype) const {
-    if (is_float(dtype)) return cast(from_bytes(shape(), DType::f64, std::as_bytes(std::span(values_))), dtype).flushed();
+    if (is_float(dtype))
+      return cast(from_bytes(shape(), DType::f64, std::as_bytes(std::span(values_))), dtype).flushed();
     std::vector<int64_t> whole(values_.size());
     for (size_t i = 0; i < whole.size(); ++i) whole[i] = check(values_[i], exact_[i], dtype);
     return cast(from_bytes(shape(), DType::i64, std::as_bytes(std::span(whole))), dtype).flushed();
@@ -74,13 +75,16 @@ private:
     if (depth == sizes_.size()) return element(index, path);
     auto place = path.empty() ? std::string() : " at [" + path + "]";
     if (!lua_istable(L, index))
-      throw error("tensor: expected a list of {}{}, got {}", sizes_[depth], place, describe_argument(L, index));
+      throw error("tensor: expected a list of {}{}, got {}", sizes_[depth], place,
+                  describe_argument(L, index));
     auto size = int64_t(lua_rawlen(L, index));
-    if (size != sizes_[depth]) throw error("tensor: {} entries{}, the first list has {}", size, place, sizes_[depth]);
+    if (size != sizes_[depth])
+      throw error("tensor: {} entries{}, the first list has {}", size, place, sizes_[depth]);
     luaL_checkstack(L, 4, nullptr);
     for (int64_t i = 1; i <= size; ++i) {
       lua_rawgeti(L, index, i);
-      elements(lua_gettop(L), depth + 1, depth + 1 == sizes_.size() ? path : fmt::format("{}{}{}", path, path.empty() ? "" : ", ", i));
+      elements(lua_gettop(L), depth + 1,
+               depth + 1 == sizes_.size() ? path : fmt::format("{}{}{}", path, path.empty() ? "" : ", ", i));
       lua_pop(L, 1);
     }
   }
@@ -123,7 +127,8 @@ int tensor_of(Args& a) {
     Tensor x = a.to_tensor(index, "values");
     return results(a.L, cast(x, a.options("options", {"dtype"}).dtype("dtype", x.dtype())));
   }
-  if (!lua_istable(a.L, index) && lua_type(a.L, index) != LUA_TNUMBER) a.wrong(index, "values", "a list of numbers");
+  if (!lua_istable(a.L, index) && lua_type(a.L, index) != LUA_TNUMBER)
+    a.wrong(index, "values", "a list of numbers");
   Options options = a.options("options", {"dtype"});
   NestedLists lists(a);
   lists.read(index);
@@ -160,7 +165,8 @@ Method functions[] = {
     {"eye", identity, "(n, { dtype = \"f32\" }) -> tensor", "The identity matrix.", Kind::view},
     {"arange", numbered, "(n) or (first, last [, step], { dtype = \"i32\" }) -> tensor",
      "Whole numbers in steps, both ends included; of one argument 1 to n.", Kind::view},
-    {"tensor", tensor_of, "(values, { dtype = \"f32\" }) -> tensor", "From nested lists of numbers.", Kind::view},
+    {"tensor", tensor_of, "(values, { dtype = \"f32\" }) -> tensor", "From nested lists of numbers.",
+     Kind::view},
     {"uniform", drawn<uniform>, "(shape, dtype, key) -> tensor", "Numbers of a draw, in [0, 1).", Kind::view},
     {"randn", drawn<randn>, "(shape, dtype, key) -> tensor", "Numbers of a draw, normal.", Kind::view},
     {"where", choose, "(mask, a, b) -> tensor", "a where the mask holds, else b.", Kind::map},

@@ -15,11 +15,15 @@ int clamp(Args& a) {
   Tensor x = a.tensor("x");
   if (a.is_nil() && a.count() < 3) a.wrong(a.peek(), "lo", "a number, a tensor, or nil with hi");
   // The bounds take the place of numbers below and above; NaN passes.
-  if (a.is_nil()) a.skip();
-  else x = map(Op::maximum, x, a.operand("lo", x));
+  if (a.is_nil())
+    a.skip();
+  else
+    x = map(Op::maximum, x, a.operand("lo", x));
   if (!a.more()) return results(a.L, x);
-  if (a.is_nil()) a.skip();
-  else x = map(Op::minimum, x, a.operand("hi", x));
+  if (a.is_nil())
+    a.skip();
+  else
+    x = map(Op::minimum, x, a.operand("hi", x));
   return results(a.L, x);
 }
 
@@ -30,7 +34,8 @@ Tensor lookup_table(Args& a) {
   std::vector<double> values(size_t(lua_rawlen(a.L, index)));
   for (size_t i = 0; i < values.size(); ++i) {
     if (lua_rawgeti(a.L, index, lua_Integer(i + 1)) != LUA_TNUMBER)
-      a.fail(index, "table", fmt::format("entry {}: expected a number, got {}", i + 1, describe_argument(a.L, -1)));
+      a.fail(index, "table",
+             fmt::format("entry {}: expected a number, got {}", i + 1, describe_argument(a.L, -1)));
     values[i] = lua_tonumber(a.L, -1);
     lua_pop(a.L, 1);
   }
@@ -58,21 +63,28 @@ std::vector<Method> make_methods() {
   for (auto& info : op_table()) {
     auto op = Op(&info - op_table().data());
     switch (op) { // operators, and those below
-    case Op::cast: case Op::lookup: case Op::where: case Op::add: case Op::sub: case Op::mul: case Op::div:
-    case Op::mod: case Op::pow: continue;
+    case Op::cast:
+    case Op::lookup:
+    case Op::where:
+    case Op::add:
+    case Op::sub:
+    case Op::mul:
+    case Op::div:
+    case Op::mod:
+    case Op::pow: continue;
     default: break;
     }
     bool one = info.arity == 1;
-    methods.push_back({info.name.data(), one ? unary : binary, one ? "() -> tensor" : "(y) -> tensor", info.doc.data(),
-                       Kind::map, int(op)});
+    methods.push_back({info.name.data(), one ? unary : binary, one ? "() -> tensor" : "(y) -> tensor",
+                       info.doc.data(), Kind::map, int(op)});
   }
-  methods.push_back({"clamp", clamp, "(lo, hi) -> tensor", "Values kept between two bounds; nil leaves one out.",
-                     Kind::map});
-  methods.push_back({"lookup", look_up, "(table) -> tensor",
-                     "Entries of a table (tensor or list, at most 256); indices count from 0 and are clamped.",
-                     Kind::map});
-  methods.push_back({"to", to, "(dtype) -> tensor", "The same values in another dtype, rounded to nearest even.",
-                     Kind::map});
+  methods.push_back({"clamp", clamp, "(lo, hi) -> tensor",
+                     "Values kept between two bounds; nil leaves one out.", Kind::map});
+  methods.push_back(
+      {"lookup", look_up, "(table) -> tensor",
+       "Entries of a table (tensor or list, at most 256); indices count from 0 and are clamped.", Kind::map});
+  methods.push_back({"to", to, "(dtype) -> tensor",
+                     "The same values in another dtype, rounded to nearest even.", Kind::map});
   return methods;
 }
 

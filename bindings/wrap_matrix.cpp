@@ -37,8 +37,10 @@ Tensor read_positions(Args& a, const Tensor& x) {
   int64_t batch = x.shape()[0], tokens = x.shape()[1];
   if (test_object<TensorBox>(a.L, a.peek())) return a.tensor("position");
   std::vector<int64_t> first;
-  if (lua_istable(a.L, a.peek())) first = a.integers("position");
-  else first.assign(size_t(batch), a.integer("position"));
+  if (lua_istable(a.L, a.peek()))
+    first = a.integers("position");
+  else
+    first.assign(size_t(batch), a.integer("position"));
   if (int64_t(first.size()) != batch)
     throw error("rope: {} positions for {} samples", first.size(), batch).note("tensor", describe(x));
   std::vector<int32_t> all;

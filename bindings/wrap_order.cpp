@@ -50,7 +50,8 @@ Method methods[] = {
     {"cumsum", along<cumsum>, "([dim]) -> tensor", "Running sum along a dim, by default the last."},
     {"flip", along<flip>, "([dim]) -> tensor", "The order along a dim turned round."},
     {"hadamard", along<hadamard>, "([dim]) -> tensor", "The orthonormal Hadamard transform along a dim."},
-    {"sort", sort_values, "([dim [, \"falling\"]]) -> tensor", "Sorted along a dim; equal ones keep their order."},
+    {"sort", sort_values, "([dim [, \"falling\"]]) -> tensor",
+     "Sorted along a dim; equal ones keep their order."},
     {"argsort", sort_positions, "([dim [, \"falling\"]]) -> positions", "The positions that sort a dim."},
     {"topk", top, "(k [, dim]) -> values, positions", "The k largest along a dim, largest first."},
 };

@@ -1,5 +1,5 @@
-// Quantized tensors and what else the standard library attaches to tensors: values decoded on demand from a pending
-// expression, so that the codes are all that memory holds; tracing; methods added from Lua.
+// Quantized tensors and what else the standard library attaches to tensors: values decoded on demand from a
+// pending expression, so that the codes are all that memory holds; tracing; methods added from Lua.
 #include <cstring>
 
 #include "bindings/wrap_tensor.h"
@@ -17,7 +17,8 @@ public:
   BufferPtr produce() const override { return inner_->produce(); }
   void read_rows(int64_t first, int64_t rows, std::byte* out) const override {
     int64_t width = to_.back(), piece = from_.rank() && from_[0] ? from_.count() / from_[0] : 0;
-    if (piece > 0 && width % piece == 0) return inner_->read_rows(first * (width / piece), rows * (width / piece), out);
+    if (piece > 0 && width % piece == 0)
+      return inner_->read_rows(first * (width / piece), rows * (width / piece), out);
     BufferPtr all = inner_->produce();
     size_t row = size_t(width) * size_of(dtype_);
     std::memcpy(out, all->data() + size_t(first) * row, size_t(rows) * row);
@@ -45,7 +46,8 @@ int quantized(Args& a) {
     auto sizes = a.to_integers(lua_gettop(a.L), "shape");
     shape = Shape(std::span<const int64_t>(sizes));
     if (shape.count() != values.count())
-      throw error("quantized: {} values for shape {}", values.count(), to_string(shape)).note("values", describe(values));
+      throw error("quantized: {} values for shape {}", values.count(), to_string(shape))
+          .note("values", describe(values));
   }
   lua_settop(a.L, a.count());
   push(a.L, on_demand(values, shape));
@@ -95,20 +97,43 @@ int add_method(Args& a) {
   int function = a.take();
   if (!lua_isfunction(a.L, function)) a.wrong(function, "function", "a function");
   lua_getfield(a.L, LUA_REGISTRYINDEX, kMethodTable);
-  if (lua_getfield(a.L, -1, name.c_str()) != LUA_TNIL) throw error("method: tensors have a method '{}' already", name);
+  if (lua_getfield(a.L, -1, name.c_str()) != LUA_TNIL)
+    throw error("method: tensors have a method '{}' already", name);
   lua_pop(a.L, 1);
   lua_pushvalue(a.L, function);
   lua_setfield(a.L, -2, name.c_str());
   return 0;
 }
 
+// The pending tree, one line a node, operands below their user.
+void append_tree(std::string& out, const NodePtr& pointer, int depth) {
+  const Node& node = *pointer;
+  std::string indent(size_t(2 * depth + 2), ' ');
+  if (node.kind != NodeKind::map && node.kind != NodeKind::reduce) {
+    out += fmt::format("\n{}{}", indent, describe(Tensor(pointer)));
+    return;
+  }
+  auto place = to_string(node.origin);
+  out += fmt::format("\n{}{}   {}   {}{}{}", indent,
+                     node.kind == NodeKind::map ? info(node.op).name : name_of(node.reduction),
+                     to_string(node.shape), name_of(node.dtype), place.empty() ? "" : "  at ", place);
+  for (auto& arg : node.args)
+    if (arg) append_tree(out, arg, depth + 1);
+}
+
 int explain(Args& a) {
   Tensor x = a.tensor("x");
   const Node& node = *x.node();
-  std::string out = describe(x) + "\n";
-  const char* kinds[] = {"computed", "read on demand", "a number", "pending map", "pending reduction"};
-  out += fmt::format("{}; {} ops, {} inputs, height {}, {} reductions", kinds[int(node.kind)], node.ops, node.inputs,
-                     node.height, node.reductions);
+  if (node.kind != NodeKind::map && node.kind != NodeKind::reduce) {
+    const char* state = node.kind == NodeKind::source ? "read when it is used"
+                        : node.kind == NodeKind::leaf ? "in memory"
+                                                      : "one number";
+    return results(a.L, std::string_view(fmt::format("{}\n  {}", describe(x), state)));
+  }
+  auto out = fmt::format(
+      "{}\n  pending: {} ops, {} reductions, {} inputs, height {}; one pass by the {} template", describe(x),
+      node.ops, node.reductions, node.inputs, node.height, node.row ? "row" : "flat");
+  append_tree(out, x.node(), 1);
   return results(a.L, std::string_view(out));
 }
 
@@ -129,16 +154,21 @@ int is_tensor(Args& a) { return push_boolean(a.L, test_object<TensorBox>(a.L, a.
 
 Method functions[] = {
     {"quantized", quantized, "(values, attached) -> tensor",
-     "A tensor whose values are computed from an expression when read, and not kept; attached.shape reshapes it.",
+     "A tensor whose values are computed from an expression when read, and not kept; attached.shape reshapes "
+     "it.",
      Kind::view},
-    {"attach", attach, "(x, value) -> tensor", "Attaches a Lua value to this handle of a tensor; its fields and methods become the tensor's.", Kind::view},
+    {"attach", attach, "(x, value) -> tensor",
+     "Attaches a Lua value to this handle of a tensor; its fields and methods become the tensor's.",
+     Kind::view},
     {"attached", attached, "(x) -> value", "What is attached to a tensor.", Kind::plain},
-    {"trace", trace, "(function, ...) -> results", "Calls a function that may use maps on tensors only.", Kind::plain},
+    {"trace", trace, "(function, ...) -> results", "Calls a function that may use maps on tensors only.",
+     Kind::plain},
     {"method", add_method, "(name, function)", "Adds a method to all tensors.", Kind::plain},
     {"explain", explain, "(x) -> text", "What is pending under a tensor."},
     {"flush", flush_now, "(x) -> x", "Computes what is pending."},
     {"same_node", same_node, "(x, y) -> true or false", "Whether two tensors are one value.", Kind::plain},
-    {"describe", describe_of, "(x) -> text", "The picture of a tensor: a corner of its values and their statistics."},
+    {"describe", describe_of, "(x) -> text",
+     "The picture of a tensor: a corner of its values and their statistics."},
     {"operand", operand_of, "(x) -> text", "A tensor as messages show it.", Kind::plain},
     {"is_tensor", is_tensor, "(x) -> true or false", "Whether a value is a tensor.", Kind::plain},
 };

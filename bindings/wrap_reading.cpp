@@ -19,8 +19,10 @@ int one_item(Args& a) {
 // Pushes the nested lists of dim.. of x at element `at`; returns the element behind them.
 int64_t push_nested(lua_State* L, const Tensor& x, int dim, int64_t at) {
   if (dim == x.rank()) {
-    if (is_float(x.dtype())) lua_pushnumber(L, x.data<double>()[at]);
-    else lua_pushinteger(L, x.data<int64_t>()[at]);
+    if (is_float(x.dtype()))
+      lua_pushnumber(L, x.data<double>()[at]);
+    else
+      lua_pushinteger(L, x.data<int64_t>()[at]);
     return at + 1;
   }
   luaL_checkstack(L, 4, nullptr);
@@ -46,8 +48,10 @@ int64_t push_flags(lua_State* L, const Tensor& x, int dim, int64_t at) {
 int to_table(Args& a) {
   Tensor x = a.tensor("x");
   Tensor wide = cast(x.flushed(), is_float(x.dtype()) ? DType::f64 : DType::i64).dense();
-  if (x.dtype() == DType::boolean) push_flags(a.L, wide, 0, 0);
-  else push_nested(a.L, wide, 0, 0);
+  if (x.dtype() == DType::boolean)
+    push_flags(a.L, wide, 0, 0);
+  else
+    push_nested(a.L, wide, 0, 0);
   return 1;
 }
 
@@ -62,7 +66,8 @@ Method methods[] = {
     {"same", is_same, "(y) -> true or false", "Whether shape, dtype and all bits are equal."},
 };
 
-// -- the picture ----------------------------------------------------------------------------------------------
+// -- the picture
+// ----------------------------------------------------------------------------------------------
 constexpr int64_t kEdge = 3; // rows and columns shown at each end
 
 std::string format_number(double value, DType dtype) {
@@ -94,7 +99,8 @@ std::string grid(const Tensor& matrix) { // of a flushed matrix
     line.push_back(rows[r] < 0 ? "..." : fmt::format("{}", rows[r] + 1));
     if (rows[r] < 0) continue;
     for (int64_t c : columns)
-      line.push_back(c < 0 ? "..." : format_number(item(matrix, rows[r] * matrix.shape()[1] + c), matrix.dtype()));
+      line.push_back(c < 0 ? "..."
+                           : format_number(item(matrix, rows[r] * matrix.shape()[1] + c), matrix.dtype()));
   }
   std::vector<size_t> width(columns.size() + 1, 0);
   for (auto& line : cells)
@@ -102,7 +108,8 @@ std::string grid(const Tensor& matrix) { // of a flushed matrix
   std::string out;
   for (auto& line : cells) {
     std::string text;
-    for (size_t i = 0; i < line.size(); ++i) text += fmt::format("{}{:>{}}", i ? "  " : "", line[i], width[i]);
+    for (size_t i = 0; i < line.size(); ++i)
+      text += fmt::format("{}{:>{}}", i ? "  " : "", line[i], width[i]);
     out += text + "\n";
   }
   return out;
@@ -117,7 +124,9 @@ std::string short_list(const Tensor& x) { // few elements on the header's line
   std::string out;
   for (int64_t i = 0; i < x.count(); ++i) {
     double value = item(x, i);
-    out += "   " + (is_float(x.dtype()) && !std::isnan(value) ? short_number(value) : format_number(value, x.dtype()));
+    out +=
+        "   "
+        + (is_float(x.dtype()) && !std::isnan(value) ? short_number(value) : format_number(value, x.dtype()));
   }
   return out;
 }
@@ -145,13 +154,16 @@ std::string statistics(const Tensor& x) {
   if (nans) off = map(Op::where, bad, full(Shape{}, off.dtype(), 0.0), off);
   double deviation = std::sqrt(reduce_all(Reduction::sumsq, off) / n);
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  return fmt::format("min {}   max {}   mean {}   std {}   nan {}", short_number(extreme(Reduction::min, kInfinity)),
-                     short_number(extreme(Reduction::max, -kInfinity)), short_number(mean), short_number(deviation), nans);
+  return fmt::format(
+      "min {}   max {}   mean {}   std {}   nan {}", short_number(extreme(Reduction::min, kInfinity)),
+      short_number(extreme(Reduction::max, -kInfinity)), short_number(mean), short_number(deviation), nans);
 }
 
 } // namespace
 
-std::string tensor_header(const Tensor& x) { return fmt::format("{} {}", to_string(x.shape()), name_of(x.dtype())); }
+std::string tensor_header(const Tensor& x) {
+  return fmt::format("{} {}", to_string(x.shape()), name_of(x.dtype()));
+}
 
 std::string describe_values(const Tensor& given) {
   std::string out = fmt::format("{}   {}   cpu", to_string(given.shape()), name_of(given.dtype()));

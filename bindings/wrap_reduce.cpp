@@ -40,7 +40,8 @@ Dims read_dims(Args& a, const Tensor& x) {
     dims.list.push_back(a.to_dim(index, "dim", x.rank()));
   }
   std::sort(dims.list.rbegin(), dims.list.rend());
-  if (std::adjacent_find(dims.list.begin(), dims.list.end()) != dims.list.end()) a.fail(index, "dim", "a dim given twice");
+  if (std::adjacent_find(dims.list.begin(), dims.list.end()) != dims.list.end())
+    a.fail(index, "dim", "a dim given twice");
   return dims;
 }
 

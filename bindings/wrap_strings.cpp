@@ -26,7 +26,8 @@ std::string_view text_argument(Args& a, const char* name) { // numbers are taken
 }
 
 void push_capture(lua_State* L, std::string_view subject, const PatternMatch& match, int i) {
-  if (i >= match.captures) return push(L, subject.substr(size_t(match.start), size_t(match.end - match.start)));
+  if (i >= match.captures)
+    return push(L, subject.substr(size_t(match.start), size_t(match.end - match.start)));
   auto& capture = match.capture[i];
   if (capture.length == Capture::kPosition) return push(L, capture.start + 1);
   push(L, subject.substr(size_t(capture.start), size_t(capture.length)));
@@ -39,7 +40,9 @@ int push_captures(lua_State* L, std::string_view subject, const PatternMatch& ma
   return n;
 }
 
-bool is_plain(std::string_view pattern) { return pattern.find_first_of("^$*+?.([%-") == std::string_view::npos; }
+bool is_plain(std::string_view pattern) {
+  return pattern.find_first_of("^$*+?.([%-") == std::string_view::npos;
+}
 
 int find(Args& a) {
   auto subject = text_argument(a, "s"), pattern = text_argument(a, "pattern");
@@ -75,9 +78,7 @@ struct Walk {
 
 } // namespace
 
-template <> struct Class<Walk> {
-  static constexpr const char* name = "wane.gmatch";
-};
+template <> struct Class<Walk> { static constexpr const char* name = "wane.gmatch"; };
 
 namespace {
 
@@ -190,7 +191,16 @@ int gsub(Args& a) {
   return results(a.L, std::string_view(out), made);
 }
 
-// Stock string.format (upvalue of the prelude table) after %s arguments without a text of their own were replaced.
+// "bad argument #2 to '?' (number expected, got nil)" in our words.
+std::string format_problem(const std::string& text) {
+  size_t number = text.find('#'), open = text.find('('), close = text.rfind(')');
+  if (text.compare(0, 13, "bad argument ") != 0 || open == std::string::npos || close < open) return text;
+  auto digits = text.substr(number + 1, text.find(' ', number) - number - 1);
+  return fmt::format("argument {}: {}", digits, text.substr(open + 1, close - open - 1));
+}
+
+// Stock string.format (upvalue of the prelude table) after %s arguments without a text of their own were
+// replaced.
 int format(Args& a) {
   lua_State* L = a.L;
   auto text = text_argument(a, "format");
@@ -210,8 +220,8 @@ int format(Args& a) {
   }
   lua_getfield(L, LUA_REGISTRYINDEX, "wane.format");
   lua_insert(L, 1);
-  lua_call(L, count, 1);
-  return 1;
+  if (lua_pcall(L, count, 1, 0) == LUA_OK) return 1;
+  throw error("format: {}", format_problem(lua_tostring(L, -1) ? lua_tostring(L, -1) : "no message"));
 }
 
 Method string_functions[] = {

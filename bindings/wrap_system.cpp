@@ -62,9 +62,7 @@ int fail(Args& a) {
   throw problem;
 }
 
-int origin(Args& a) {
-  return results(a.L, std::string_view(to_string(where(a.L))));
-}
+int origin(Args& a) { return results(a.L, std::string_view(to_string(where(a.L)))); }
 
 int nearest(Args& a) {
   auto name = std::string(a.string("name"));
@@ -87,7 +85,8 @@ int seconds(Args& a) {
 
 int is_terminal(Args& a) {
   auto stream = a.string("stream", "stdout");
-  if (stream != "stdout" && stream != "stderr" && stream != "stdin") throw error("is_terminal: no stream '{}'", stream);
+  if (stream != "stdout" && stream != "stderr" && stream != "stdin")
+    throw error("is_terminal: no stream '{}'", stream);
   int file = stream == "stdout" ? STDOUT_FILENO : stream == "stderr" ? STDERR_FILENO : STDIN_FILENO;
   return push_boolean(a.L, isatty(file)), 1;
 }
@@ -99,11 +98,22 @@ int terminal_width(Args& a) {
 }
 
 int progress(Args& a) {
-  if (a.is_nil()) hide_progress(), a.take_all();
-  else show_progress(a.string("text"));
+  if (a.is_nil())
+    hide_progress(), a.take_all();
+  else
+    show_progress(a.string("text"));
   return 0;
 }
 int note(Args& a) { return write_note(a.string("text")), 0; }
+
+int deviation(Args& a) {
+  auto text = std::string(a.string("text"));
+  auto place = to_string(where(a.L));
+  auto line = place.empty() ? text : fmt::format("{}: {}", place, text);
+  host(a.L).deviations.push_back(line);
+  write_note("deviation " + line);
+  return 0;
+}
 
 int64_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
@@ -137,13 +147,17 @@ int version(Args& a) { return results(a.L, std::string_view(version_text())); }
 int known_model(Args& a) {
   auto found = find_known_model(std::string(a.string("name")));
   if (!found.known) return lua_pushnil(a.L), 1;
-  if (found.path.empty()) lua_pushnil(a.L);
-  else push(a.L, std::string_view(found.path));
+  if (found.path.empty())
+    lua_pushnil(a.L);
+  else
+    push(a.L, std::string_view(found.path));
   push(a.L, std::string_view(found.command));
   return 2;
 }
 int known_models(Args& a) { return results(a.L, std::span<const std::string>(known_model_names())); }
-int fetch(Args& a) { return results(a.L, std::string_view(fetch_model(std::string(a.string("name")), false))); }
+int fetch(Args& a) {
+  return results(a.L, std::string_view(fetch_model(std::string(a.string("name")), false)));
+}
 
 int matmul_class_of(Args& a) {
   lua_createtable(a.L, 0, 8);
@@ -153,7 +167,8 @@ int matmul_class_of(Args& a) {
 int native_bf16_of(Args& a) { return push_boolean(a.L, has_native_bf16()), 1; }
 
 Method functions[] = {
-    {"fail", fail, "(message, { notes, hint, fault, at })", "Raises an error at the user's line.", Kind::plain},
+    {"fail", fail, "(message, { notes, hint, fault, at })", "Raises an error at the user's line.",
+     Kind::plain},
     {"origin", origin, "() -> place", "The user's line now.", Kind::plain},
     {"nearest", nearest, "(name, names) -> name or nil", "The name most like this one.", Kind::plain},
     {"next_draw", draw_key, "(stream) -> key", "The key of the next draw of a stream.", Kind::plain},
@@ -161,15 +176,19 @@ Method functions[] = {
     {"seed", seed_of, "() -> integer", "The seed of the run.", Kind::plain},
     {"seconds", seconds, "() -> number", "A clock that only moves on.", Kind::plain},
     {"is_terminal", is_terminal, "(stream) -> true or false", "Whether a stream is a terminal.", Kind::plain},
-    {"terminal_width", terminal_width, "() -> columns", "Of stdout, 100 where it is no terminal.", Kind::plain},
+    {"terminal_width", terminal_width, "() -> columns", "Of stdout, 100 where it is no terminal.",
+     Kind::plain},
     {"progress", progress, "(text or nil)", "Shows or hides the status line.", Kind::plain},
     {"note", note, "(text)", "A line on stderr.", Kind::plain},
-    {"memory", memory, "() -> { live, cached, peak, ceiling, resident, resident_peak }", "Bytes.", Kind::plain},
+    {"deviation", deviation, "(text)", "Records that something was not done as asked; --strict exits 3.",
+     Kind::plain},
+    {"memory", memory, "() -> { live, cached, peak, ceiling, resident, resident_peak }", "Bytes.",
+     Kind::plain},
     {"environment", environment, "(name) -> text or nil", "An environment variable.", Kind::plain},
     {"check_interrupt", check, "()", "Raises after Ctrl-C.", Kind::plain},
     {"version", version, "() -> text", "wane's version.", Kind::plain},
-    {"known_model", known_model, "(name) -> path or nil, command", "Where a known model is, and how to fetch it.",
-     Kind::plain},
+    {"known_model", known_model, "(name) -> path or nil, command",
+     "Where a known model is, and how to fetch it.", Kind::plain},
     {"known_models", known_models, "() -> names", "Models that can be fetched by name.", Kind::plain},
     {"model_fetch", fetch, "(name) -> path", "Fetches a known model.", Kind::plain},
     {"matmul_class", matmul_class_of, "() -> table", "What decides the bits of a matmul here.", Kind::plain},

@@ -12,7 +12,8 @@ TensorBox& box_of(Args& a, int index) {
   return *box;
 }
 
-// -- arithmetic -----------------------------------------------------------------------------------------------
+// -- arithmetic
+// -----------------------------------------------------------------------------------------------
 int arithmetic(Args& a) {
   int left = a.take(), right = a.take();
   const char* sides[] = {"on the left", "on the right"};
@@ -40,7 +41,8 @@ int negate(Args& a) {
 int no_order(Args& a) {
   a.take_all();
   bool less = a.method.data == 0;
-  throw error("tensors have no order that is true or false").hint(less ? "use a:lt(b), or b:gt(a)" : "use a:le(b), or b:ge(a)");
+  throw error("tensors have no order that is true or false")
+      .hint(less ? "use a:lt(b), or b:gt(a)" : "use a:le(b), or b:ge(a)");
 }
 
 int no_floor_division(Args& a) {
@@ -48,7 +50,8 @@ int no_floor_division(Args& a) {
   throw error("tensors have no //").hint("use (a / b):floor()");
 }
 
-// -- fields ---------------------------------------------------------------------------------------------------
+// -- fields
+// ---------------------------------------------------------------------------------------------------
 const std::vector<std::string> kFields = {"bytes", "device", "dtype", "shape"};
 
 // Fields and methods that the standard library attached to this value.
@@ -113,7 +116,8 @@ int index(lua_State* L) {
 
 int assign(Args& a) {
   a.take_all();
-  throw error("a tensor is a value; it cannot be assigned to").hint("use x:with({ rows, cols }, v), or wane.buffer(x)");
+  throw error("a tensor is a value; it cannot be assigned to")
+      .hint("use x:with({ rows, cols }, v), or wane.buffer(x)");
 }
 
 int length(Args& a) {
@@ -157,7 +161,8 @@ Method metamethods[] = {
 Method index_method = {"index", index_slow, "", "", Kind::view};
 
 Method own_methods[] = {
-    {"free", release, "()", "Lets go of the memory now; reading the tensor afterwards is an error.", Kind::plain},
+    {"free", release, "()", "Lets go of the memory now; reading the tensor afterwards is an error.",
+     Kind::plain},
 };
 
 } // namespace
@@ -166,18 +171,24 @@ void check_view(Args& a, const Tensor& x) {
   if (!host(a.L).tracing) return;
   auto kind = x.node()->kind;
   if (kind == NodeKind::map || kind == NodeKind::reduce)
-    throw error("{}: a value is asked for while tracing", a.method.label()).hint("only maps, where and lookup are traced");
+    throw error("{}: a value is asked for while tracing", a.method.label())
+        .hint("only maps, where and lookup are traced");
 }
 
 void push_element(lua_State* L, DType dtype, double value, int64_t integer) {
-  if (dtype == DType::boolean) lua_pushboolean(L, integer != 0);
-  else if (is_float(dtype)) lua_pushnumber(L, value);
-  else lua_pushinteger(L, integer);
+  if (dtype == DType::boolean)
+    lua_pushboolean(L, integer != 0);
+  else if (is_float(dtype))
+    lua_pushnumber(L, value);
+  else
+    lua_pushinteger(L, integer);
 }
 
 void push_element(lua_State* L, const Tensor& x, int64_t linear) {
-  if (is_float(x.dtype())) push_element(L, x.dtype(), item(x, linear), 0);
-  else push_element(L, x.dtype(), 0, item_integer(x, linear));
+  if (is_float(x.dtype()))
+    push_element(L, x.dtype(), item(x, linear), 0);
+  else
+    push_element(L, x.dtype(), 0, item_integer(x, linear));
 }
 
 void open_tensor(lua_State* L) {
@@ -185,8 +196,8 @@ void open_tensor(lua_State* L) {
   luaL_getmetatable(L, Class<TensorBox>::name);
   push_method(L, index_method);
   lua_newtable(L);
-  for (auto methods : {map_methods(), reduction_methods(), layout_methods(), order_methods(), reading_methods(),
-                       matrix_methods(), std::span<Method>(own_methods)})
+  for (auto methods : {map_methods(), reduction_methods(), layout_methods(), order_methods(),
+                       reading_methods(), matrix_methods(), std::span<Method>(own_methods)})
     set_methods(L, methods, true);
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, kMethodTable);

@@ -8,9 +8,7 @@ namespace wane::lua {
 struct TokenizerBox {
   std::shared_ptr<const Tokenizer> value;
 };
-template <> struct Class<TokenizerBox> {
-  static constexpr const char* name = "tokenizer";
-};
+template <> struct Class<TokenizerBox> { static constexpr const char* name = "tokenizer"; };
 
 namespace {
 
@@ -75,7 +73,8 @@ int hash(Args& a) { // of what determines ids: the file's text and its settings
 }
 
 Method methods[] = {
-    {"encode", encode, "(text [, special = false]) -> list of ids", "Token ids of a text; special adds bos and eos."},
+    {"encode", encode, "(text [, special = false]) -> list of ids",
+     "Token ids of a text; special adds bos and eos."},
     {"decode", decode, "(ids [, skip_special = false]) -> text", "The text of token ids."},
     {"bytes", bytes, "(id) -> text", "The bytes of one token."},
     {"id", id_of, "(text) -> id or nil", "The id of a token by its text."},

@@ -10,9 +10,7 @@ struct ModelWriter {
   std::unique_ptr<SafetensorsWriter> tensors;
   std::vector<PlannedTensor> plan;
 };
-template <> struct Class<ModelWriter> {
-  static constexpr const char* name = "writer";
-};
+template <> struct Class<ModelWriter> { static constexpr const char* name = "writer"; };
 
 namespace {
 
@@ -102,13 +100,15 @@ Method methods[] = {
     {"begin", begin, "({ shard_bytes })", "Lays out the files."},
     {"write", write, "(name, tensor)", "Writes a planned tensor."},
     {"text", text, "(name, text)", "Adds a text file."},
-    {"finish", finish, "() -> folder", "Completes the tensor files; gives the folder to check before commit."},
+    {"finish", finish, "() -> folder",
+     "Completes the tensor files; gives the folder to check before commit."},
     {"commit", commit, "()", "Makes the folder appear under its name."},
     {"abort", abandon, "()", "Drops everything."},
 };
 Method metamethods[] = {{"__close", abandon, "", "", Kind::plain}};
 
-Method functions[] = {{"writer", make_writer, "(path) -> writer", "Writes a model folder, whole or not at all."}};
+Method functions[] = {
+    {"writer", make_writer, "(path) -> writer", "Writes a model folder, whole or not at all."}};
 
 } // namespace
 

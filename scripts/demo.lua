@@ -1,12 +1,14 @@
 -- A first look: quantize a small model in several ways and see what each one costs.
 --
---   wane run scripts/demo.lua                  SmolLM2-135M-Instruct; about a minute and a half on 2 cores
+--   wane run scripts/demo.lua                  SmolLM2-135M-Instruct; about a minute on 2 cores
 --   wane run scripts/demo.lua path/to/model    any other model
 --
 -- No data set is needed: the model writes its own probe text.
 -- The known model's file holds its weights in blocks of 32 on a 4-bit lattice with a free offset (Q4_1); the base here
 -- is that file decoded to bf16. Only schemes that cannot reproduce the lattice are compared, symmetric ones.
--- Expect: 8 bits almost free; at 4 bits the MSE range beats min-max, and smaller groups beat larger ones.
+-- Expect: 8 bits cost little; at 4 bits the MSE range beats min-max, smaller groups beat larger ones, and nf4, whose
+-- levels are closer where weights are many, beats both at the same size. Seen (KL to the base, nats per token): w8a8
+-- 0.046, w4 minmax 0.58, w4 mse 0.49, in groups of 32 0.43, nf4 0.31, w3 mse 1.77. At 4 bits GPTQ does far better.
 local wane = require "wane"
 
 local base  = wane.load(... or "smollm2")
@@ -18,7 +20,7 @@ local mse  = wane.rules { { "*_proj", weight = int4 } }
 print(mse:plan(base))
 
 local schemes = {
-  { "base",       wane.rules {} },
+  { "base, bf16", wane.rules {} },
   { "w8a8",       wane.rules { { "*_proj", weight = int8, input = int8 } } },
   { "w4 minmax",  wane.rules { { "*_proj", weight = int4 { observer = wane.minmax } } } },
   { "w4 mse",     mse },

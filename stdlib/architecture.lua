@@ -19,7 +19,8 @@ local function check_names(where, field, value)
   end
 end
 
--- Registers what wane.load makes of a config.json that names `name`. `check`, of the built-in ones, judges a config.
+-- Registers what wane.load makes of a config.json that names `name`. `check`, of the built-in ones, judges a
+-- config.
 function M.register(name, entry)
   if not registered[name] then names[#names + 1] = name end
   registered[name] = entry
@@ -34,7 +35,9 @@ function M.architecture(name, given)
   local entry = options.check(where, given, {}, FIELDS)
   options.arg(where, nil, "model", entry.model, "class")
   options.arg(where, nil, "gguf", entry.gguf, "string?")
-  for _, field in ipairs { "writes", "reads", "values", "product" } do check_names(where, field, entry[field]) end
+  for _, field in ipairs { "writes", "reads", "values", "product" } do
+    check_names(where, field, entry[field])
+  end
   M.register(name, entry)
 end
 

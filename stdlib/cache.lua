@@ -1,5 +1,5 @@
--- The cache of a batch: keys and values kept for every layer, the one mutable noun of a model besides a buffer. A
--- forward without a cache gets one that keeps nothing, so that architectures are written once.
+-- The cache of a batch: keys and values kept for every layer, the one mutable noun of a model besides a
+-- buffer. A forward without a cache gets one that keeps nothing, so that architectures are written once.
 local core = require "wane.core"
 local modules = require "wane.module"
 local options = require "wane.options"
@@ -40,7 +40,8 @@ local function all_equal(positions)
   return true
 end
 
--- What `cache.position` tells during the next forward: a number, or a list of one per sample where they differ.
+-- What `cache.position` tells during the next forward: a number, or a list of one per sample where they
+-- differ.
 local function place(inside)
   if not inside.kept then return 0, 0 end
   local positions, last = inside.kept:positions(), 0
@@ -49,13 +50,15 @@ local function place(inside)
   return positions, last
 end
 
--- Before a forward of [batch, tokens]: the cache must be of this batch, and its tokens within `limit` positions.
+-- Before a forward of [batch, tokens]: the cache must be of this batch, and its tokens within `limit`
+-- positions.
 function M.enter(cache, batch, tokens, limit, where)
   local inside = rawget(cache, INSIDE)
   if inside.freed then core.fail(where .. ": the cache was freed") end
   if inside.keeps and not inside.kept then inside.kept = core.cache(batch) end
   if inside.kept and inside.kept.samples ~= batch then
-    core.fail(("%s: the cache holds %d samples, the tokens are of %d"):format(where, inside.kept.samples, batch))
+    local held = inside.kept.samples
+    core.fail(("%s: the cache holds %d samples, the tokens are of %d"):format(where, held, batch))
   end
   local last
   inside.first, last = place(inside)
@@ -72,9 +75,9 @@ function M.leave(cache, tokens)
   if inside.kept then inside.kept:advance(tokens) end
 end
 
--- cache:attend(module, q, k, v, { window, scale }): q [batch, tokens, heads, dim], k and v [batch, tokens, kv_heads,
--- dim], appended at each sample's position; causal attention, heads in groups. window: the number of last tokens each
--- one sees, itself among them; scale: 1 / sqrt(dim).
+-- cache:attend(module, q, k, v, { window, scale }): q [batch, tokens, heads, dim], k and v [batch, tokens,
+-- kv_heads, dim], appended at each sample's position; causal attention, heads in groups. window: the number
+-- of last tokens each one sees, itself among them; scale: 1 / sqrt(dim).
 function methods:attend(module, q, k, v, given)
   local inside = rawget(self, INSIDE)
   options.arg("cache:attend", 1, "self", module, "layer")

@@ -1,5 +1,6 @@
--- model:generate: prompts are read in groups of one length, then all samples go on together, one token a step. Which
--- samples share a batch never shows in the result: draw t of sample i is a function of the stream, i and t.
+-- model:generate: prompts are read in groups of one length, then all samples go on together, one token a
+-- step. Which samples share a batch never shows in the result: draw t of sample i is a function of the
+-- stream, i and t.
 local core = require "wane.core"
 local caches = require "wane.cache"
 local model_module = require "wane.model"
@@ -19,7 +20,9 @@ local function check_options(given)
   options.count(where, "samples", set.samples, 1)
   if set.length ~= nil then options.count(where, "length", set.length, 1) end
   options.arg(where, nil, "temperature", set.temperature, "number")
-  if set.temperature < 0 then core.fail(("%s: temperature is %s; expected 0 or more"):format(where, set.temperature)) end
+  if set.temperature < 0 then
+    core.fail(("%s: temperature is %s; expected 0 or more"):format(where, set.temperature))
+  end
   if set.top_k ~= nil then options.count(where, "top_k", set.top_k, 1) end
   options.arg(where, nil, "top_p", set.top_p, "number?")
   if set.top_p and (set.top_p <= 0 or set.top_p > 1) then
@@ -30,7 +33,7 @@ local function check_options(given)
   return set
 end
 
--- -- what to start from and where to end ------------------------------------------------------------------------
+-- -- what to start from and where to end --------------------------------------------------------------------
 
 local function config_ids(value)
   return type(value) == "table" and value or { value }
@@ -57,7 +60,9 @@ local function sequences_of(model, set)
   local sequences = {}
   if set.prompt == "" then
     local start = start_token(model)
-    for i = 1, set.samples do sequences[i] = { index = i, ids = {}, read = { start }, first = 2, free = true } end
+    for i = 1, set.samples do
+      sequences[i] = { index = i, ids = {}, read = { start }, first = 2, free = true }
+    end
     return sequences
   end
   for _, sample in ipairs(texts.of(set.prompt, "model:generate"):_samples(model)) do
@@ -83,8 +88,8 @@ local function stops_of(model, set)
   return { strings = stops, longest = longest }
 end
 
--- Whether what a sequence has written holds a stop string. Only the end of it can be new: every token there is at
--- least a byte, so as many tokens as the longest string has bytes, and one more, hold all of it.
+-- Whether what a sequence has written holds a stop string. Only the end of it can be new: every token there
+-- is at least a byte, so as many tokens as the longest string has bytes, and one more, hold all of it.
 local function is_stopped(sequence, stops, tokenizer)
   local from = math.max(sequence.written_from, #sequence.ids - stops.longest - 4)
   local text = tokenizer:decode(table.move(sequence.ids, from, #sequence.ids, 1, {}))
@@ -94,7 +99,7 @@ local function is_stopped(sequence, stops, tokenizer)
   return false
 end
 
--- -- the steps --------------------------------------------------------------------------------------------------
+-- -- the steps ----------------------------------------------------------------------------------------------
 
 local function last_rows(hidden)
   return hidden[{ {}, -1, {} }]
@@ -119,7 +124,8 @@ local function draw(job, sequences, logits)
   return going
 end
 
--- Reads the prompts into the cache, those of one length together, and gives what the head reads for each sequence.
+-- Reads the prompts into the cache, those of one length together, and gives what the head reads for each
+-- sequence.
 local function prefill(job, sequences, cache)
   local by_length, rows = {}, {}
   for i, sequence in ipairs(sequences) do
@@ -174,8 +180,8 @@ local function reporter(job, total)
     if seconds < 0.5 then return end
     local rate = job.tokens / seconds
     local left = rate > 0 and ("   %.0f s left"):format((total - job.tokens) / rate) or ""
-    core.progress(("generate  %s   %d of %d tokens   %.1f tokens/s%s"):format(job.model.name, job.tokens, total, rate,
-      left))
+    core.progress(("generate  %s   %d of %d tokens   %.1f tokens/s%s"):format(job.model.name, job.tokens,
+      total, rate, left))
   end
 end
 
@@ -183,11 +189,12 @@ local function limit_of(model, sequence, set)
   local positions = model_module.parts(model).settings.max_position_embeddings or math.huge
   local room = positions - #sequence.read + 1
   if set.length and set.length > room then
-    core.fail(("model:generate: %d tokens after a prompt of %d: the model has %d positions"):format(set.length,
-      #sequence.read, positions))
+    core.fail(("model:generate: %d tokens after a prompt of %d: the model has %d positions"):format(
+      set.length, #sequence.read, positions))
   end
   if room < 1 then
-    core.fail(("model:generate: a prompt of %d tokens: the model has %d positions"):format(#sequence.read, positions))
+    core.fail(("model:generate: a prompt of %d tokens: the model has %d positions"):format(#sequence.read,
+      positions))
   end
   return set.length or room
 end

@@ -29,7 +29,8 @@ local function layers_of(model)
   local layers = {}
   for i, layer in ipairs(model:_leaves()) do
     local tied = layer._tied
-    layers[i] = { name = layer.name, class = layer.class, shape = layer._shapes.weight, tied = tied and tied.name }
+    layers[i] = { name = layer.name, class = layer.class, shape = layer._shapes.weight,
+                  tied = tied and tied.name or nil }
   end
   return layers
 end
@@ -44,7 +45,9 @@ function M.table(path)
     name = model.name, path = parts.path, kind = parts.checkpoint.kind, architecture = model.architecture,
     config = model.config, dtype = model.dtype, compute = model.compute, weights = tree.weights(model),
     bytes = model.bytes, file_bytes = parts.checkpoint.bytes, tensors = counts, layers = layers_of(model),
-    tokenizer = tokenizer and { vocabulary = tokenizer.vocabulary, bos = tokenizer.bos, eos = tokenizer.eos } or nil,
+    tokenizer = tokenizer and {
+      vocabulary = tokenizer.vocabulary, bos = tokenizer.bos, eos = tokenizer.eos,
+    } or nil,
   }
 end
 

@@ -36,7 +36,8 @@ return setmetatable({}, {
     local value = exported[name]
     if value ~= nil then return value end
     local near = core.nearest(tostring(name), names)
-    core.fail(("wane: no '%s'%s"):format(tostring(name), near and ("; did you mean '%s'?"):format(near) or ""))
+    local hint = near and ("; did you mean '%s'?"):format(near) or ""
+    core.fail(("wane: no '%s'%s"):format(tostring(name), hint))
   end,
   __newindex = function(_, name)
     core.fail(("wane: assigning to '%s': the module is a value"):format(tostring(name)), {

@@ -1,7 +1,7 @@
--- Lists that can be walked: `for x in list do`, #list, list[1], print.
--- A generic `for` calls the list with nothing but the item it gave last, so the place is found from that item. Where
--- an item stands more than once, places are also kept for each line and coroutine that walks the list, and what a
--- `break` left behind there is recognised by the item that comes back.
+-- Lists that can be walked: `for x in list do`, #list, list[1], print. A generic `for` calls the list with
+-- nothing but the item it gave last, so the place is found from that item. Where an item stands more than
+-- once, places are also kept for each line and coroutine that walks the list, and what a `break` left behind
+-- there is recognised by the item that comes back.
 local core = require "wane.core"
 
 local M = {}
@@ -80,7 +80,8 @@ function List:__tostring()
   return table.concat(lines, inside.kind and "\n" or " ")
 end
 
--- A list of `items` (a plain table, which it takes over). With `kind`, the word for its items, it prints one a line.
+-- A list of `items` (a plain table, which it takes over). With `kind`, the word for its items, it prints one
+-- a line.
 function M.new(items, kind)
   return setmetatable({ [private] = { items = items, kind = kind } }, List)
 end

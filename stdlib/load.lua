@@ -1,5 +1,5 @@
--- wane.load: a checkpoint to a model. Everything is judged before the first weight is read: the architecture, its
--- sizes, which tensors there are and of which shape. Weights stay on disk until used.
+-- wane.load: a checkpoint to a model. Everything is judged before the first weight is read: the architecture,
+-- its sizes, which tensors there are and of which shape. Weights stay on disk until used.
 local core = require "wane.core"
 local architecture = require "wane.architecture"
 local model_module = require "wane.model"
@@ -23,12 +23,13 @@ function M.find(name, where)
   core.fail(("%s: %s: no such file or folder"):format(where, name), { fault = 66 })
 end
 
--- -- config -----------------------------------------------------------------------------------------------------
+-- -- config -------------------------------------------------------------------------------------------------
 
 local function entry_of(config, path)
   local names = config.architectures
   if type(names) ~= "table" or type(names[1]) ~= "string" then
-    bad(path, "the config names no architecture", { { "expected", 'architectures, as ["LlamaForCausalLM"]' } })
+    local expected = 'architectures, as ["LlamaForCausalLM"]'
+    bad(path, "the config names no architecture", { { "expected", expected } })
   end
   if config.quantization_config then
     local method = config.quantization_config.quant_method or "unknown"
@@ -41,13 +42,14 @@ local function settings_of(entry, config, path)
   local settings = architecture.settings(config)
   local tied = settings.tie_word_embeddings
   if tied ~= nil and type(tied) ~= "boolean" then
-    bad(path, ("tie_word_embeddings is %s"):format(options.describe(tied)), { { "expected", "true or false" } })
+    local message = ("tie_word_embeddings is %s"):format(options.describe(tied))
+    bad(path, message, { { "expected", "true or false" } })
   end
   if entry.check then entry.check(settings, "wane.load: " .. path) end
   return settings
 end
 
--- -- dtype ------------------------------------------------------------------------------------------------------
+-- -- dtype --------------------------------------------------------------------------------------------------
 
 local PLAIN = { f32 = "f32", f16 = "f16", bf16 = "bf16", f64 = "f32" }
 
@@ -68,7 +70,7 @@ function M.stored_dtype(checkpoint)
   return best or "f32"
 end
 
--- -- tensors ----------------------------------------------------------------------------------------------------
+-- -- tensors ------------------------------------------------------------------------------------------------
 
 -- What older checkpoints keep although it follows from the config, and what a GGUF's config was made from.
 local function is_computed(name)
@@ -128,8 +130,8 @@ local function check_all(missing, wrong, unused, path)
       head and "config.json does not say tie_word_embeddings" or nil)
   end
   if #unused > 0 then
-    local message = #unused == 1 and "not supported: nothing uses tensor %s" or "not supported: nothing uses tensors %s"
-    bad(path, message:format(list_some(unused)))
+    local word = #unused == 1 and "tensor" or "tensors"
+    bad(path, ("not supported: nothing uses %s %s"):format(word, list_some(unused)))
   end
 end
 
@@ -172,7 +174,7 @@ local function states_of(root, checkpoint, path, dtype)
   return states
 end
 
--- -- load -------------------------------------------------------------------------------------------------------
+-- -- load ---------------------------------------------------------------------------------------------------
 
 local function title_of(path)
   local name = path:gsub("/+$", ""):match "([^/]+)$" or path
@@ -193,8 +195,8 @@ function M.load(name, given)
   local dtype = set.dtype or M.stored_dtype(checkpoint)
   local states = states_of(entry.model(settings), checkpoint, path, dtype)
   return model_module.build({
-    name = title_of(path), path = path, architecture = entry, config = config, settings = settings, dtype = dtype,
-    tokenizer = checkpoint:tokenizer(), checkpoint = checkpoint,
+    name = title_of(path), path = path, architecture = entry, config = config, settings = settings,
+    dtype = dtype, tokenizer = checkpoint:tokenizer(), checkpoint = checkpoint,
   }, states)
 end
 

@@ -1,6 +1,6 @@
--- Models: an architecture built over weights. A model is a value: what changes one gives another that shares all
--- else. Its layers are the instances of its architecture; each has a state { weight, bias, forward, input, kv, ... }
--- that derived models copy by reference.
+-- Models: an architecture built over weights. A model is a value: what changes one gives another that shares
+-- all else. Its layers are the instances of its architecture; each has a state { weight, bias, forward,
+-- input, kv, ... } that derived models copy by reference.
 local core = require "wane.core"
 local architecture = require "wane.architecture"
 local caches = require "wane.cache"
@@ -32,9 +32,10 @@ function M.parts(model)
   return inside(model)
 end
 
--- -- building ---------------------------------------------------------------------------------------------------
+-- -- building -----------------------------------------------------------------------------------------------
 
--- Names every instance below the root, gives it its state and finds the head: `lm_head`, or a Linear that comes last.
+-- Names every instance below the root, gives it its state and finds the head: `lm_head`, or a Linear that
+-- comes last.
 local function bind(model, parts, states)
   local leaves, everything, by_name = {}, {}, {}
   modules.each(parts.root, function(instance, node, path)
@@ -52,8 +53,8 @@ local function bind(model, parts, states)
   end
 end
 
--- A model from `parts` { name, architecture (entry), config, settings, dtype, tokenizer, checkpoint, prefix, metrics }
--- and the states of its layers by path.
+-- A model from `parts` { name, architecture (entry), config, settings, dtype, tokenizer, checkpoint, prefix,
+-- metrics } and the states of its layers by path.
 function M.build(parts, states)
   local model = setmetatable({ [INSIDE] = parts }, Model)
   parts.compute = parts.dtype == "bf16" and core.native_bf16() and "bf16" or "f32"
@@ -62,8 +63,8 @@ function M.build(parts, states)
   return model
 end
 
-local SHARED = { "name", "architecture", "config", "settings", "dtype", "tokenizer", "checkpoint", "prefix", "metrics",
-                 "path" }
+local SHARED = { "name", "architecture", "config", "settings", "dtype", "tokenizer", "checkpoint", "prefix",
+                 "metrics", "path" }
 
 local function merged(state, change)
   local new = {}
@@ -72,8 +73,8 @@ local function merged(state, change)
   return new
 end
 
--- A new model that shares everything but `changes`: path -> { weight =, bias =, input =, kv =, forward =, transform =,
--- scheme = }, where false takes a field away. `extra` replaces name, metrics or prefix.
+-- A new model that shares everything but `changes`: path -> { weight =, bias =, input =, kv =, forward =,
+-- transform =, scheme = }, where false takes a field away. `extra` replaces name, metrics or prefix.
 function methods:_derive(changes, extra)
   local old, parts, states = inside(self), {}, {}
   for _, key in ipairs(SHARED) do parts[key] = old[key] end
@@ -111,7 +112,8 @@ function M.model(name, config)
   local settings = architecture.settings(config)
   if entry.check then entry.check(settings, where) end
   local dtype = M.dtype_of(settings) or "f32"
-  local model = M.build({ name = name, architecture = entry, config = config, settings = settings, dtype = dtype }, {})
+  local parts = { name = name, architecture = entry, config = config, settings = settings, dtype = dtype }
+  local model = M.build(parts, {})
   for _, layer in ipairs(inside(model).leaves) do
     local node = modules.node(layer)
     local weight = not node.tied and modules.weight(layer):to(dtype) or nil
@@ -121,13 +123,13 @@ function M.model(name, config)
   return model
 end
 
--- -- running ----------------------------------------------------------------------------------------------------
+-- -- running ------------------------------------------------------------------------------------------------
 
 local function check_rows(rows, where)
   for i, ids in ipairs(rows) do
     if #ids ~= #rows[1] then
-      core.fail(("%s: samples of unequal length: sample 1 has %d tokens, sample %d has %d"):format(where, #rows[1], i,
-        #ids))
+      core.fail(("%s: samples of unequal length: sample 1 has %d tokens, sample %d has %d"):format(where,
+        #rows[1], i, #ids))
     end
   end
   if #rows == 0 or #rows[1] == 0 then core.fail(where .. ": there are no tokens") end
@@ -154,8 +156,8 @@ local function token_tensor(model, tokens, where)
   return core.tensor(rows, { dtype = "i32" })
 end
 
--- One forward of tokens [samples, length]. With `defer` the head is left out where that can be: returns what it would
--- read and true, else the logits and false.
+-- One forward of tokens [samples, length]. With `defer` the head is left out where that can be: returns what
+-- it would read and true, else the logits and false.
 function methods:_run(tokens, cache, defer)
   local parts = inside(self)
   local batch, count = tokens.shape[1], tokens.shape[2]
@@ -175,8 +177,8 @@ function methods:_run(tokens, cache, defer)
   return y, context.defer and parts.deferrable ~= false
 end
 
--- What the head reads, [samples, length, hidden], or the logits themselves where the forward does not end with it.
--- `tokens`: lists of ids of one length, or a tensor.
+-- What the head reads, [samples, length, hidden], or the logits themselves where the forward does not end
+-- with it. `tokens`: lists of ids of one length, or a tensor.
 function methods:_hidden(tokens, cache)
   if type(tokens) == "table" then tokens = token_tensor(self, tokens, "forward") end
   return (self:_run(tokens, cache, true))
@@ -202,7 +204,7 @@ function methods:cache()
   return caches.new()
 end
 
--- -- tokens -----------------------------------------------------------------------------------------------------
+-- -- tokens -------------------------------------------------------------------------------------------------
 
 local function tokenizer_of(model, where)
   local tokenizer = inside(model).tokenizer
@@ -218,7 +220,8 @@ function methods:tokens(text)
   return token_tensor(self, options.arg("model:tokens", 1, "text", text, "text|string"), "model:tokens")
 end
 
--- model:text(tokens): the string that the tokens of one sample stand for; of several, one after another by lines.
+-- model:text(tokens): the string that the tokens of one sample stand for; of several, one after another by
+-- lines.
 function methods:text(tokens)
   local where = "model:text"
   options.arg(where, 1, "tokens", tokens, "tensor|table|text|integer")
@@ -238,7 +241,7 @@ function methods:text(tokens)
   return table.concat(lines, "\n")
 end
 
--- -- layers -----------------------------------------------------------------------------------------------------
+-- -- layers -------------------------------------------------------------------------------------------------
 
 function methods:_architecture() return inside(self).architecture end
 function methods:_leaves() return inside(self).leaves end
@@ -300,7 +303,7 @@ function modules.methods:output(text)
   end)
 end
 
--- -- model to model ---------------------------------------------------------------------------------------------
+-- -- model to model -----------------------------------------------------------------------------------------
 
 local function same_shape(weight, shape)
   local have = weight.shape
@@ -323,8 +326,8 @@ function methods:with(wanted, given)
   for _, layer in ipairs(pattern.layers(self, wanted, where)) do
     local shapes = layer._shapes
     if not shapes then
-      core.fail(("%s: '%s' is a %s; only layers have a weight and a forward to replace"):format(where, layer.name,
-        layer.class))
+      core.fail(("%s: '%s' is a %s; only layers have a weight and a forward to replace"):format(where,
+        layer.name, layer.class))
     end
     local change, weight = { forward = set.forward }, set.weight
     if type(weight) == "function" then
@@ -343,7 +346,8 @@ end
 
 local function is_quantized(weight)
   local attached = core.attached(weight)
-  return type(attached) == "table" and type(attached.methods) == "table" and attached.methods.dequantize ~= nil
+  if type(attached) ~= "table" or type(attached.methods) ~= "table" then return false end
+  return attached.methods.dequantize ~= nil
 end
 
 -- True when the weight of a layer is held as codes.
@@ -384,7 +388,7 @@ function methods:same(other)
   return true
 end
 
--- -- fields -----------------------------------------------------------------------------------------------------
+-- -- fields -------------------------------------------------------------------------------------------------
 
 for _, key in ipairs { "name", "config", "prefix", "metrics", "dtype", "compute", "tokenizer" } do
   getters[key] = function(parts) return parts[key] end
@@ -394,8 +398,8 @@ function getters.bits(_, model) return require "wane.storage".bits(model) end
 function getters.bytes(_, model) return require "wane.storage".bytes(model) end
 
 -- What a script may use; completion reads it too.
-M.FIELDS = { "bits", "bytes", "cache", "config", "dequantize", "dtype", "forward", "generate", "layers", "metrics", "name",
-             "prefix", "same", "save", "text", "tokens", "with" }
+M.FIELDS = { "bits", "bytes", "cache", "config", "dequantize", "dtype", "forward", "generate", "layers",
+             "metrics", "name", "prefix", "same", "save", "text", "tokens", "with" }
 
 function Model:__index(key)
   local method = methods[key]

@@ -1,6 +1,6 @@
--- Modules and layers: classes whose instances are named by the fields that hold them. `Linear`, `Embedding` and
--- `RMSNorm` are the layers, which have weights; a module has a `forward` that calls others. Calling either is plain
--- Lua from end to end, so that a stage can yield from inside a forward.
+-- Modules and layers: classes whose instances are named by the fields that hold them. `Linear`, `Embedding`
+-- and `RMSNorm` are the layers, which have weights; a module has a `forward` that calls others. Calling
+-- either is plain Lua from end to end, so that a stage can yield from inside a forward.
 local core = require "wane.core"
 local options = require "wane.options"
 local stages = require "wane.stages"
@@ -19,9 +19,9 @@ function M.is_layer(value)
   return type(value) == "table" and rawget(value, NODE) ~= nil
 end
 
--- -- what runs now ----------------------------------------------------------------------------------------------
--- A forward may ask the head not to apply itself, so that logits can be made a few rows at a time. That wish belongs
--- to the coroutine the forward runs in.
+-- -- what runs now ------------------------------------------------------------------------------------------
+-- A forward may ask the head not to apply itself, so that logits can be made a few rows at a time. That wish
+-- belongs to the coroutine the forward runs in.
 
 local contexts = setmetatable({}, { __mode = "k" })
 local Scope = {}
@@ -38,7 +38,7 @@ function M.scope(context)
   return scope
 end
 
--- -- what all instances have in common --------------------------------------------------------------------------
+-- -- what all instances have in common ----------------------------------------------------------------------
 
 -- Methods and fields of every layer and module; models add `input` and `output`.
 M.methods = {}
@@ -88,7 +88,7 @@ local function shape_text(shape)
 end
 M.shape_text = shape_text
 
--- -- layers -----------------------------------------------------------------------------------------------------
+-- -- layers -------------------------------------------------------------------------------------------------
 
 -- What a script may use of a layer; completion reads it too.
 M.FIELDS = { "bias", "class", "input", "name", "output", "weight" }
@@ -154,8 +154,8 @@ local function new_layer(class, shapes, parts)
   return setmetatable({ [NODE] = node }, Layer)
 end
 
--- Random values for a layer that no checkpoint gave weights to, drawn from stream "weights": rows of about unit
--- length, so that numbers neither grow nor vanish through the blocks.
+-- Random values for a layer that no checkpoint gave weights to, drawn from stream "weights": rows of about
+-- unit length, so that numbers neither grow nor vanish through the blocks.
 local function drawn(node, part)
   local shape = node.shapes[part]
   if part == "bias" then return core.zeros(shape, { dtype = "f32" }) end
@@ -164,7 +164,8 @@ local function drawn(node, part)
   return core.randn(shape, "f32", core.next_draw "weights") * scale
 end
 
--- The weight of a layer; a tied layer's is that of the layer it is tied to. Drawn at first use when it has none.
+-- The weight of a layer; a tied layer's is that of the layer it is tied to. Drawn at first use when it has
+-- none.
 function M.weight(self)
   local node = rawget(self, NODE)
   local weight = node.state.weight
@@ -198,8 +199,8 @@ local function run_linear(self, node, x)
   return core.linear(x, M.weight(self), M.bias(self), node.head and "f32" or nil)
 end
 
--- wane.Linear(in, out, { bias = false, tied }): x [.., in] to [.., out] by a weight [out, in]. `tied`: the layer
--- whose weight it shares (false or nil: one of its own).
+-- wane.Linear(in, out, { bias = false, tied }): x [.., in] to [.., out] by a weight [out, in]. `tied`: the
+-- layer whose weight it shares (false or nil: one of its own).
 function M.Linear(inputs, outputs, given)
   local where = "wane.Linear"
   inputs, outputs = options.count(where, "in", inputs, 1), options.count(where, "out", outputs, 1)
@@ -249,7 +250,7 @@ function M.RMSNorm(width, eps)
   })
 end
 
--- -- modules ----------------------------------------------------------------------------------------------------
+-- -- modules ------------------------------------------------------------------------------------------------
 
 local function module_index(class)
   return function(self, key)
@@ -303,7 +304,9 @@ function M.module(name)
   local meta = {
     __name = "layer", class_name = name, __index = module_index(class), __newindex = module_newindex,
     __call = run_module(class),
-    __tostring = function(self) return ("%s   %s"):format(rawget(self, NODE).path or "(of no model)", name) end,
+    __tostring = function(self)
+      return ("%s   %s"):format(rawget(self, NODE).path or "(of no model)", name)
+    end,
   }
   return setmetatable(class, {
     __name = "class",
@@ -312,7 +315,7 @@ function M.module(name)
   })
 end
 
--- -- stacks -----------------------------------------------------------------------------------------------------
+-- -- stacks -------------------------------------------------------------------------------------------------
 
 local Stack = { __name = "layer", __newindex = refuse_assignment }
 
@@ -334,8 +337,8 @@ end
 
 function Stack.__tostring(self)
   local node = rawget(self, NODE)
-  return ("%s   %d x %s"):format(node.path or "(of no model)", #node.items, node.items[1] and node.items[1].class
-    or "nothing")
+  local class = node.items[1] and node.items[1].class or "nothing"
+  return ("%s   %d x %s"):format(node.path or "(of no model)", #node.items, class)
 end
 
 -- wane.stack(n, Class, config): n instances, named .0, .1, ...; each is built as Class(config, its number).
@@ -354,7 +357,7 @@ function M.stack(n, class, ...)
   return setmetatable({ [NODE] = node }, Stack)
 end
 
--- -- trees ------------------------------------------------------------------------------------------------------
+-- -- trees --------------------------------------------------------------------------------------------------
 
 -- Calls visit(instance, node, path) for everything below `root`, parents first, in the order of the fields.
 function M.each(root, visit, path)

@@ -120,39 +120,77 @@ local function sum_of(xs, whole, each)
   return sum
 end
 
--- Can no smaller range win any more? What lies beyond the largest value that the codes reach is off by at least the
--- distance, and a smaller range reaches less: where that alone is more than the least error of every row, the search
--- is over. (The thousandth covers the rounding of the sums.)
-local function is_over(q, xs, whole, params, least, norm)
+-- Which rows can no smaller range improve? What lies beyond the largest value that the codes reach is off by at least
+-- the distance, and a smaller range reaches less: where that alone is more than a row's least error, its search is
+-- over. (The thousandth covers the rounding of the sums.) nil where the quantizer cannot tell.
+local function over(q, xs, whole, params, least, norm)
   local reach = value.class(q).row.reach
   local limit = reach and reach(q, params)
-  if not limit then return false end
+  if not limit then return nil end
   core.flush(limit)
   local beyond = sum_of(xs, whole, function(x) return power((x:abs() - limit):maximum(0), norm) end)
-  return (beyond * 0.999):gt(least):logical_or(least:eq(0)):all()
+  return core.flush((beyond * 0.999):gt(least):logical_or(least:eq(0)))
 end
 
-local CHECK_EVERY = 8
+local FIRST_CHECK, CHECK_EVERY = 11, 4
+
+-- One search: the rows still in it, and what was found for those that left.
+local function begin(q, xs, whole, lo, hi, options)
+  local rows = lo.shape[1]
+  return { q = q, xs = xs, whole = whole, lo = lo, hi = hi, norm = options.norm, rows = rows, found = {},
+           place = core.arange(1, rows):to "f32":reshape { rows, 1 }, shrinks = #xs == 1 and not whole }
+end
+
+-- Tries the range p * (lo, hi) for all rows.
+local function try(s, p)
+  local low, high = s.lo * p, s.hi * p
+  local sum = sum_of(s.xs, s.whole, function(x)
+    s.params = quantizer.flushed(quantizer.params(s.q, x, low, high))
+    return power(quantizer.round_rows(s.q, x, s.params) - x, s.norm)
+  end)
+  if not s.least then
+    s.least, s.best = sum, core.flush(sum * 0 + 1)
+    return
+  end
+  local wins = core.flush(sum:lt(s.least))
+  s.best, s.least = core.flush(core.where(wins, p, s.best)), core.flush(core.where(wins, sum, s.least))
+end
+
+local function leave(s, positions)
+  local function pick(x) return x:gather(1, positions) end
+  table.insert(s.found, { place = pick(s.place), best = pick(s.best) })
+end
+
+-- Takes the rows whose search is over out of it; false when none is left.
+local function drop_rows(s)
+  local out = over(s.q, s.xs, s.whole, s.params, s.least, s.norm)
+  if not out then return true end
+  local left = s.rows - math.tointeger(out:to "f32":sum())
+  if left == 0 then return false end
+  if not s.shrinks or left > s.rows * 0.8 then return true end
+  local order = out:to "f32":reshape { -1 }:argsort(1)
+  leave(s, order[{ { left + 1, s.rows } }])
+  local stay = order[{ { 1, left } }]
+  for _, key in ipairs { "lo", "hi", "place", "best", "least" } do s[key] = s[key]:gather(1, stay) end
+  s.xs, s.rows = { s.xs[1]:gather(1, stay) }, left
+  return true
+end
 
 -- Of the ranges p * (lo, hi), p = 1 - i / grid, the one with the least sum of |rounded - x|^norm, row by row; of equals
 -- the largest (the search of GPTQ's reference code). xs: f32 rows, all with the same rows.
 local function search(q, xs, whole, lo, hi, options)
-  local least, best
+  local s = begin(q, xs, whole, lo, hi, options)
   for i = 0, math.floor(options.shrink * options.grid + 1e-9) - 1 do
-    local p = 1 - i / options.grid
-    local low, high = lo * p, hi * p
-    local params
-    local sum = sum_of(xs, whole, function(x)
-      params = quantizer.flushed(quantizer.params(q, x, low, high))
-      return power(quantizer.round_rows(q, x, params) - x, options.norm)
-    end)
-    if not least then
-      least, best = sum, sum * 0 + 1
-    else
-      local wins = core.flush(sum:lt(least))
-      best, least = core.flush(core.where(wins, p, best)), core.flush(core.where(wins, sum, least))
-    end
-    if i % CHECK_EVERY == CHECK_EVERY - 1 and is_over(q, xs, whole, params, least, options.norm) then break end
+    try(s, 1 - i / options.grid)
+    local check = i >= FIRST_CHECK and (i - FIRST_CHECK) % CHECK_EVERY == 0
+    if check and not drop_rows(s) then break end
+  end
+  table.insert(s.found, { place = s.place, best = s.best })
+  local places, bests = {}, {}
+  for i, part in ipairs(s.found) do places[i], bests[i] = part.place, part.best end
+  local best = bests[1]
+  if #bests > 1 then
+    best = core.concat(bests, 1):gather(1, core.concat(places, 1):reshape { -1 }:argsort(1))
   end
   return core.flush(lo * best), core.flush(hi * best)
 end

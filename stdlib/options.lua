@@ -3,13 +3,15 @@ local core = require "wane.core"
 
 local M = {}
 
--- The kind of a value by the name its metatable carries: "tensor", "model", "text" ...; "integer" for whole numbers.
+-- The kind of a value by the name its metatable carries: "tensor", "model", "text" ...; "integer" for whole
+-- numbers.
 function M.kind(value)
   local kind = type(value)
   if kind == "number" then return math.type(value) == "integer" and "integer" or "number" end
   if kind == "table" or kind == "userdata" then
     local meta = getmetatable(value)
-    local name = type(meta) == "table" and rawget(meta, "__name") or meta -- userdata show their class's name only
+    -- The metatable of a userdata is not shown, only its class's name.
+    local name = type(meta) == "table" and rawget(meta, "__name") or meta
     if type(name) == "string" then return (name:gsub("^wane%.", "")) end
   end
   return kind
@@ -40,7 +42,8 @@ local function fits(value, wanted)
   return false
 end
 
--- Raises unless `value` is one of `kinds` ("string", "text|string", "number?"). `position` may be nil for an option.
+-- Raises unless `value` is one of `kinds` ("string", "text|string", "number?"). `position` may be nil for an
+-- option.
 function M.arg(where, position, name, value, kinds)
   local optional = kinds:sub(-1) == "?"
   local wanted = optional and kinds:sub(1, -2) or kinds
@@ -66,8 +69,8 @@ function M.unknown(where, noun, word, names, label)
   core.fail(message, { notes = notes })
 end
 
--- The options `given` (a table or nil) laid over `defaults`. `extra` lists names whose default is nil; they come
--- first in the list that an error shows.
+-- The options `given` (a table or nil) laid over `defaults`. `extra` lists names whose default is nil; they
+-- come first in the list that an error shows.
 function M.check(where, given, defaults, extra)
   local merged = {}
   for name, value in pairs(defaults) do merged[name] = value end
@@ -103,7 +106,8 @@ function M.choice(where, name, value, words)
   for _, word in ipairs(words) do
     if value == word then return value end
   end
-  core.fail(('%s: %s is %s; expected "%s"'):format(where, name, M.describe(value), table.concat(words, '", "')))
+  local expected = '"' .. table.concat(words, '", "') .. '"'
+  core.fail(("%s: %s is %s; expected %s"):format(where, name, M.describe(value), expected))
 end
 
 return M

@@ -21,7 +21,9 @@ local function braces(inside, whole, where)
     return "(?:" .. table.concat(numbers, "|") .. ")"
   end
   local choices = {}
-  for choice in (inside .. ","):gmatch "([^,]*)," do choices[#choices + 1] = translate(choice, whole, where) end
+  for choice in (inside .. ","):gmatch "([^,]*)," do
+    choices[#choices + 1] = translate(choice, whole, where)
+  end
   return "(?:" .. table.concat(choices, "|") .. ")"
 end
 
@@ -134,8 +136,8 @@ local function check_list(model, items, where)
   end
 end
 
--- The layers of `model` that `pattern` matches, in model order, as a plain table; nil matches all. A pattern that
--- matches nothing raises unless `optional`; an empty list does not.
+-- The layers of `model` that `pattern` matches, in model order, as a plain table; nil matches all. A pattern
+-- that matches nothing raises unless `optional`; an empty list does not.
 function M.layers(model, pattern, where, optional)
   if pattern == nil then return model:_leaves() end
   local kind = options.kind(pattern)

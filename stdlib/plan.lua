@@ -307,6 +307,8 @@ local function row_of(model, layer, fields, add)
     chosen[field] = fields[field] and fields[field].value or DEFAULTS[field]
   end
   local tied = layer._tied
+  local set_by = set_words(fields)
+  if tied then set_by = set_by .. (set_by ~= "" and "; " or "") .. "weight: tied to " .. tied.name end
   check_layer(layer, chosen, fields, add)
   local n = 1
   for _, size in ipairs(layer.weight.shape) do n = n * size end
@@ -314,7 +316,7 @@ local function row_of(model, layer, fields, add)
     or chosen.weight == "keep" or FLOATS[chosen.weight]
   local cells = {
     layer = layer.name, weight = chosen.weight, input = chosen.input, kv = chosen.kv, solver = chosen.solver,
-    set_by = set_words(fields), beaten = beaten_words(fields),
+    set_by = set_by, beaten = beaten_words(fields),
     bytes = tied and 0 or known and planned_bytes(layer, chosen.weight) or planned_bytes(layer, "keep"),
     kernel = kernel_of(model, layer), formats = formats_of(chosen.weight, chosen.input),
   }

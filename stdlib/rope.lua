@@ -3,9 +3,9 @@ local core = require "wane.core"
 
 local M = {}
 
--- The frequencies of Llama 3.1 and later, f64 [dim/2]: long wavelengths are stretched by `factor`, short ones kept, between them a
--- ramp (transformers' "llama3"). `scaling` has factor, low_freq_factor, high_freq_factor,
--- original_max_position_embeddings.
+-- The frequencies of Llama 3.1 and later, f64 [dim/2]: long wavelengths are stretched by `factor`, short ones
+-- kept, between them a ramp (transformers' "llama3"). `scaling` has factor, low_freq_factor,
+-- high_freq_factor, original_max_position_embeddings.
 function M.llama3(dim, theta, scaling)
   local factor, low, high = scaling.factor, scaling.low_freq_factor, scaling.high_freq_factor
   local context = scaling.original_max_position_embeddings

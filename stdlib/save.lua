@@ -1,5 +1,6 @@
--- model:save: a model to files. Plain safetensors in the form of an HF folder; every other format is refused by name.
--- Nothing is seen under the name until all of it is written, and then it is opened again and compared.
+-- model:save: a model to files. Plain safetensors in the form of an HF folder; every other format is refused
+-- by name. Nothing is seen under the name until all of it is written, and then it is opened again and
+-- compared.
 local core = require "wane.core"
 local loader = require "wane.load"
 local model_module = require "wane.model"
@@ -44,7 +45,8 @@ local function check_layers(model, where)
     for i, line in ipairs(require "wane.fold".names(names)) do notes[i] = { "layer", line } end
     core.fail(("%s: %s"):format(where, what), { notes = notes, hint = hint })
   end
-  refuse(packed, "plain safetensors cannot hold quantized weights", "model:dequantize() gives the same values in plain storage")
+  refuse(packed, "plain safetensors cannot hold quantized weights",
+    "model:dequantize() gives the same values in plain storage")
   refuse(other, ("weights of another dtype than the model's %s"):format(model.dtype),
     ('give them as w:to "%s"'):format(model.dtype))
   refuse(turned, "layers whose forward was replaced: a file holds weights only")
@@ -88,7 +90,8 @@ end
 local function compare(model, folder, path, where)
   local same, name = model:same(loader.load(folder, { dtype = model.dtype }))
   if not same then
-    core.fail(("%s: %s: '%s' reads back different from what was written"):format(where, path, name), { fault = 74 })
+    local message = ("%s: %s: '%s' reads back different from what was written"):format(where, path, name)
+    core.fail(message, { fault = 74 })
   end
 end
 

@@ -1,7 +1,7 @@
--- Stages: all calibration samples stand at the same place of the forward, layer by layer.
--- Each batch runs the whole forward in a coroutine. Layers that read one tensor are a site; a coroutine yields when it
--- first comes to a wanted site, and when all wait there, `at` is called with what they would feed it. What `at` changes
--- is in place when they go on, so later sites see it, and the whole walk costs one forward.
+-- Stages: all calibration samples stand at the same place of the forward, layer by layer. Each batch runs the
+-- whole forward in a coroutine. Layers that read one tensor are a site; a coroutine yields when it first
+-- comes to a wanted site, and when all wait there, `at` is called with what they would feed it. What `at`
+-- changes is in place when they go on, so later sites see it, and the whole walk costs one forward.
 local core = require "wane.core"
 local pattern = require "wane.pattern"
 
@@ -20,7 +20,8 @@ function M.job(node)
   local job = jobs[thread]
   if job then return job.model == node.model and job or nil end
   if owners[thread] then return nil end
-  core.fail(("layer '%s' is called inside a coroutine of the script while a stage runs"):format(node.path or node.class),
+  local name = node.path or node.class
+  core.fail(("layer '%s' is called inside a coroutine of the script while a stage runs"):format(name),
     { hint = "call layers from forward itself" })
 end
 
@@ -49,7 +50,7 @@ function M.touch_output(job, node, y)
   coroutine.yield(site, y)
 end
 
--- -- sites ------------------------------------------------------------------------------------------------------
+-- -- sites --------------------------------------------------------------------------------------------------
 
 local Leave = {}
 
@@ -66,8 +67,8 @@ local function set_job(job)
   return leave
 end
 
--- What one forward of one token touches, in order: { node, x, y } with y nil for a module. Layers compute nothing
--- meanwhile, they return zeros of the right shape, so no weight is read.
+-- What one forward of one token touches, in order: { node, x, y } with y nil for a module. Layers compute
+-- nothing meanwhile, they return zeros of the right shape, so no weight is read.
 local function dry_run(model)
   local touched = {}
   local job = { model = model, dry = true }
@@ -83,7 +84,8 @@ local function parent_of(path)
   return path:match "^(.*%.)[^.]*$" or ""
 end
 
--- The architecture's `reads` says which layers read which norm; the forward has to agree, for folds rely on it.
+-- The architecture's `reads` says which layers read which norm; the forward has to agree, for folds rely on
+-- it.
 local function check_reads(entry, touched)
   for norms, readers in pairs(entry.reads or {}) do
     local is_norm, is_reader, outputs = pattern.test(norms, "reads"), pattern.test(readers, "reads"), {}
@@ -95,8 +97,8 @@ local function check_reads(entry, touched)
         for _, norm in ipairs(outputs) do
           local block = parent_of(norm.node.path)
           if node.path:sub(1, #block) == block and not core.same_node(norm.y, touch.x) then
-            core.fail(("architecture '%s': reads says that '%s' reads '%s', its forward gives it something else"):format(
-              entry.name, node.path, norm.node.path))
+            core.fail(("architecture '%s': reads says that '%s' reads '%s'"):format(entry.name, node.path,
+              norm.node.path), { notes = { { "but", "its forward gives it something else" } } })
           end
         end
       end
@@ -112,8 +114,8 @@ local function site_of(sites, x)
   end
 end
 
--- The sites of a model in the order of first touch, { names = { path, ... }, class = of the first }: layers that read
--- the same tensor, and each module by itself.
+-- The sites of a model in the order of first touch, { names = { path, ... }, class = of the first }: layers
+-- that read the same tensor, and each module by itself.
 function M.sites(model)
   local sites, known, touched = {}, {}, dry_run(model)
   check_reads(model:_architecture(), touched)
@@ -134,9 +136,10 @@ function M.sites(model)
   return sites
 end
 
--- -- the walk ---------------------------------------------------------------------------------------------------
+-- -- the walk -----------------------------------------------------------------------------------------------
 
--- Samples of equal length together, at most TOKENS_PER_BATCH tokens: { { length, rows = { sample, ... } } ... }.
+-- Samples of equal length together, at most TOKENS_PER_BATCH tokens: { { length, rows = { sample, ... } } ...
+-- }.
 local function batches_of(samples)
   local open, batches = {}, {}
   for i, ids in ipairs(samples) do
@@ -241,10 +244,11 @@ local function check_reached(model, sites, wanted)
 end
 
 -- Walks `model` over `samples` ({ ids = } or lists of ids, 0-based tokens). For every site with a layer that
--- wanted(name) says, at(site, inputs) is called once: site.names are the layers that share the input, in model order,
--- inputs[i] is [tokens, channels] of sample i, after the layer's input transform, before its input quantizer. What it
--- returns (changes as for model:_derive, or nil) holds from there on. `outputs` and `at_output(name, outputs)` do the
--- same for what layers give. Ends after the last wanted site. Returns the model with all changes.
+-- wanted(name) says, at(site, inputs) is called once: site.names are the layers that share the input, in
+-- model order, inputs[i] is [tokens, channels] of sample i, after the layer's input transform, before its
+-- input quantizer. What it returns (changes as for model:_derive, or nil) holds from there on. `outputs` and
+-- `at_output(name, outputs)` do the same for what layers give. Ends after the last wanted site. Returns the
+-- model with all changes.
 function M.walk(model, samples, opts)
   local changed = model:_derive({})
   local order, sites, outputs = chosen(M.sites(changed), opts.wanted or never, opts.outputs or never)

@@ -36,15 +36,16 @@ local function drawer(name)
   return function(shape, given)
     shape = shape_of(where, shape)
     local set = options.check(where, given, { dtype = "f32", stream = name })
-    return core[name](shape, set.dtype, core.next_draw(options.arg(where, nil, "stream", set.stream, "string")))
+    options.arg(where, nil, "stream", set.stream, "string")
+    return core[name](shape, set.dtype, core.next_draw(set.stream))
   end
 end
 
 -- wane.randn and wane.uniform(shape, { dtype = "f32", stream }): standard normal, and even in [0, 1).
 M.randn, M.uniform = drawer "randn", drawer "uniform"
 
-for _, name in ipairs { "arange", "tensor", "where", "concat", "linear", "embedding", "cross_entropy", "rms_norm",
-                        "explain", "memory", "buffer" } do
+for _, name in ipairs { "arange", "tensor", "where", "concat", "linear", "embedding", "cross_entropy",
+                        "rms_norm", "explain", "memory", "buffer" } do
   M[name] = core[name]
 end
 

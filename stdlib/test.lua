@@ -80,7 +80,8 @@ end
 
 -- The path of a shared data file, or the case is skipped where there is none.
 function helpers.shared_data(path)
-  for _, root in ipairs { core.environment("WANE_SHARED") or "../shared", counts.folder .. "/../../shared", counts.folder .. "/../shared", "../shared" } do
+  for _, root in ipairs { core.environment("WANE_SHARED") or "../shared", counts.folder .. "/../../../shared",
+                        counts.folder .. "/../../shared", "../shared" } do
     local full = root and root .. "/data/" .. path
     if full and core.exists(full) then return full end
   end

@@ -1,5 +1,5 @@
--- Texts: samples to calibrate on or to score. What a file or a string holds becomes tokens when a model reads it; what
--- a model wrote is tokens from the start.
+-- Texts: samples to calibrate on or to score. What a file or a string holds becomes tokens when a model reads
+-- it; what a model wrote is tokens from the start.
 local core = require "wane.core"
 local options = require "wane.options"
 
@@ -17,8 +17,9 @@ function M.is(value)
   return type(value) == "table" and rawget(value, INSIDE) ~= nil
 end
 
--- A text of samples { ids = { 0-based ids }, first = i }: the tokens from position i on are scored. `parts` may give
--- `tokenizer` (for print) and `new`, the number of tokens that were written after the prompt, per sample.
+-- A text of samples { ids = { 0-based ids }, first = i }: the tokens from position i on are scored. `parts`
+-- may give `tokenizer` (for print) and `new`, the number of tokens that were written after the prompt, per
+-- sample.
 function M.from_samples(samples, parts)
   parts = parts or {}
   return new { samples = samples, tokenizer = parts.tokenizer, new = parts.new }
@@ -33,8 +34,8 @@ function M.of(value, where)
   return new { string = value }
 end
 
--- wane.text(path, { samples, length, stream }): windows of exactly `length` tokens at drawn places; with `length` alone
--- consecutive windows; without options all of the file as one sample.
+-- wane.text(path, { samples, length, stream }): windows of exactly `length` tokens at drawn places; with
+-- `length` alone consecutive windows; without options all of the file as one sample.
 function M.text(path, given)
   local where = "wane.text"
   options.arg(where, 1, "path", path, "string")
@@ -56,7 +57,7 @@ function M.text(path, given)
                key = set.samples and core.next_draw(set.stream) }
 end
 
--- -- tokens -----------------------------------------------------------------------------------------------------
+-- -- tokens -------------------------------------------------------------------------------------------------
 
 -- Ids of a string for a model: with the first token that its tokenizer wants there when `start`.
 function M.encode(model, string, where, start)
@@ -98,12 +99,14 @@ local function read(inside, model)
   local string = inside.string or core.read(inside.path)
   local ids = M.encode(model, string, inside.path and "text: " .. inside.path or "text", true)
   if #ids == 0 then
-    core.fail(("text: %s has no tokens"):format(inside.path or "the string"), { fault = inside.path and 65 or 1 })
+    local fault = inside.path and 65 or 1
+    core.fail(("text: %s has no tokens"):format(inside.path or "the string"), { fault = fault })
   end
   return { { ids = ids, first = 2 } }
 end
 
--- The samples as `model` reads them: { { ids, first }, ... }. Remembered for the tokenizer that read them last.
+-- The samples as `model` reads them: { { ids, first }, ... }. Remembered for the tokenizer that read them
+-- last.
 function methods:_samples(model)
   local inside = rawget(self, INSIDE)
   if inside.samples then return inside.samples end
@@ -114,7 +117,7 @@ function methods:_samples(model)
   return inside.read
 end
 
--- -- as a value -------------------------------------------------------------------------------------------------
+-- -- as a value ---------------------------------------------------------------------------------------------
 
 local function known(inside)
   return inside.samples or inside.read
@@ -137,7 +140,7 @@ function Text:__index(key)
     end
     core.fail("text: tokens are made by the model that reads it; model:tokens(text) gives them")
   end
-  core.fail(("text: no field '%s'; a text has #, and positions once a model has read it"):format(tostring(key)))
+  core.fail(("text: no field '%s'; it has #, and positions once a model has read it"):format(tostring(key)))
 end
 
 function Text:__call(_, last)
@@ -160,7 +163,9 @@ end
 local SHOWN, WIDTH = 8, 100
 
 local function line(text)
-  text = text:gsub("[%c]", function(char) return char == "\n" and "\\n" or ("\\x%02x"):format(char:byte()) end)
+  text = text:gsub("%c", function(char)
+    return char == "\n" and "\\n" or ("\\x%02x"):format(char:byte())
+  end)
   if not utf8.len(text) then text = text:gsub("[\x80-\xff]", "?") end
   if utf8.len(text) <= WIDTH then return text end
   return text:sub(1, utf8.offset(text, WIDTH) - 1) .. " ..."
@@ -190,7 +195,8 @@ function Text:__tostring()
   if inside.samples then return show_samples(inside) end
   if inside.string then return "text: 1 sample\n  " .. line(inside.string) end
   if inside.count then
-    return ("text: %s of %d tokens from %s"):format(plural(inside.count, "sample"), inside.length, inside.path)
+    local samples = plural(inside.count, "sample")
+    return ("text: %s of %d tokens from %s"):format(samples, inside.length, inside.path)
   end
   if inside.length then return ("text: windows of %d tokens of %s"):format(inside.length, inside.path) end
   return "text: all of " .. inside.path

@@ -46,15 +46,15 @@ local function remarks(layer)
   return table.concat(words, ", ")
 end
 
--- The place where two names part, at word borders: head, middle of a, middle of b, tail; nil when more than a word does.
+-- The place where two names part, at word borders: head, middle of a, middle of b, tail; nil when more than a
+-- word does.
 local function parting(a, b)
   local first = 1
   while a:sub(first, first) == b:sub(first, first) and first <= #a do first = first + 1 end
   while first > 1 and not a:sub(first - 1, first - 1):find "[%._]" do first = first - 1 end
   local tail = 0
-  while tail < #a - first + 1 and tail < #b - first + 1 and a:sub(-tail - 1, -tail - 1) == b:sub(-tail - 1, -tail - 1) do
-    tail = tail + 1
-  end
+  local most = math.min(#a, #b) - first + 1
+  while tail < most and a:sub(-tail - 1, -tail - 1) == b:sub(-tail - 1, -tail - 1) do tail = tail + 1 end
   while tail > 0 and not a:sub(-tail, -tail):find "[%._]" do tail = tail - 1 end
   local middle_a, middle_b = a:sub(first, #a - tail), b:sub(first, #b - tail)
   if not middle_a:find "^%w+$" or not middle_b:find "^%w+$" then return nil end
@@ -120,8 +120,8 @@ function rows_below(instance, prefix, rows)
     local path = prefix .. name
     if child_node.stack then stack_rows(child_node, path, rows)
     elseif child_node.shapes then
-      rows[#rows + 1] = { name = path, class = child_node.class, shape = modules.shape_text(child_node.shapes.weight),
-                          remark = remarks(child) }
+      local shape = modules.shape_text(child_node.shapes.weight)
+      rows[#rows + 1] = { name = path, class = child_node.class, shape = shape, remark = remarks(child) }
     else rows_below(child, path .. ".", rows) end
   end
   return rows
@@ -158,8 +158,8 @@ function M.lines(model)
 end
 
 function M.title(model)
-  return ("%s   %s   %s weights   %s   %s"):format(model.name, model.architecture, short(M.weights(model)), model.dtype,
-    M.size(model.bytes))
+  return ("%s   %s   %s weights   %s   %s"):format(model.name, model.architecture, short(M.weights(model)),
+    model.dtype, M.size(model.bytes))
 end
 
 function M.print(model)

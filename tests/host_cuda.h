@@ -1,13 +1,13 @@
 // Lets the host's compiler build generated CUDA text and run it on the CPU: put in front of the text, it
 // supplies the thread and block indices, shared memory, barriers and shuffles that kernels/*.cuh use. Each
 // thread of a block is a fiber; a sweep runs every fiber to its next meeting point. A meeting that not all of
-// its threads reach is an error, as it would be a hang on a GPU; sweeps alternate their order, so that a
+// its threads reach is an error, as it would be a hang on a GPU; sweeps change their order, so that a
 // missing barrier shows in the results.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -35,10 +35,13 @@ struct Fiber {
 inline std::vector<Fiber> fibers;
 inline ucontext_t scheduler;
 inline size_t running = 0;
-inline const std::function<void()>* body = nullptr;
+// A kernel on the bytes of its arguments.
+using Kernel = void (*)(const void*);
+inline Kernel kernel = nullptr;
+inline const void* arguments = nullptr;
 
 inline void enter() {
-  (*body)();
+  kernel(arguments);
   fibers[running].finished = true;
   swapcontext(&fibers[running].context, &scheduler);
 }
@@ -60,16 +63,22 @@ template <class T> T shuffle_down(unsigned mask, T value, unsigned by, unsigned 
   return out;
 }
 
-// Every thread that a meeting names is at that same meeting.
+// Every thread that a meeting names is at that same meeting: the whole block, or the lanes of the warp in the
+// mask.
 inline bool all_present() {
   for (size_t i = 0; i < fibers.size(); ++i) {
     const Fiber& self = fibers[i];
     if (self.finished) continue;
-    for (size_t j = 0; j < fibers.size(); ++j) {
+    bool block = self.meeting == Meeting::block;
+    size_t first = block ? 0 : i / 32 * 32,
+           last = block ? fibers.size() : std::min(fibers.size(), first + 32);
+    if (!block && !(self.mask >> (i % 32) & 1)) return false; // it names others but not itself
+    if (block && i > 0 && fibers[i - 1].meeting == Meeting::block && !fibers[i - 1].finished)
+      continue; // as checked
+    for (size_t j = first; j < last; ++j) {
       const Fiber& other = fibers[j];
-      bool named = self.meeting == Meeting::block || (i / 32 == j / 32 && (self.mask >> (j % 32) & 1));
+      bool named = block || (self.mask >> (j % 32) & 1);
       if (named && (other.finished || other.meeting != self.meeting || other.mask != self.mask)) return false;
-      if (self.meeting != Meeting::block && j == i && !named) return false;
     }
   }
   return true;
@@ -91,7 +100,7 @@ inline const char* run_block(size_t stack_bytes) {
   for (size_t sweep = 0, left = count; left > 0; ++sweep) {
     left = 0;
     for (size_t k = 0; k < count; ++k) {
-      running = sweep % 2 ? count - 1 - k : k;
+      running = sweep % 3 ? count - 1 - k : k;
       if (fibers[running].finished) continue;
       thread_index = fibers[running].index;
       swapcontext(&scheduler, &fibers[running].context);
@@ -104,8 +113,8 @@ inline const char* run_block(size_t stack_bytes) {
 
 // Runs a kernel over a grid; with `meetings` false its threads one after another without fibers. An error's
 // text, or null.
-inline const char* run(Index grid, Index block, bool meetings, const std::function<void()>& kernel) {
-  grid_size = grid, block_size = block, body = &kernel;
+inline const char* run(Index grid, Index block, bool meetings, Kernel of, const void* on) {
+  grid_size = grid, block_size = block, kernel = of, arguments = on;
   for (block_index = {}; block_index.x < grid.x; ++block_index.x) {
     if (meetings) {
       if (const char* problem = run_block(64 << 10)) return problem;
@@ -113,7 +122,7 @@ inline const char* run(Index grid, Index block, bool meetings, const std::functi
     }
     for (unsigned i = 0; i < block.x * block.y; ++i) {
       thread_index = {i % block.x, i / block.x, 0};
-      kernel();
+      kernel(arguments);
     }
   }
   return nullptr;

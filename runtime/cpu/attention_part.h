@@ -12,11 +12,13 @@ struct AttentionPart {
   int64_t kv_head, first, count; // queries [first, first + count) of every head of this kv head
 };
 
+inline constexpr int64_t padded_to(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
 // Floats of 64-byte aligned scratch that a part needs.
 inline int64_t attention_scratch(const AttentionPart& part) {
-  const int64_t padded = (part.args->dim + 15) / 16 * 16;
+  const int64_t padded = padded_to(part.args->dim, 16), wide = padded_to(part.args->dim, 32);
   const int64_t rows = part.count * (part.args->heads / part.args->kv_heads);
-  return 2 * rows * padded + 2 * ((rows + 15) / 16 * 16) + 2 * kKeyBlock * padded + 4 * padded;
+  return 2 * rows * padded + padded_to(rows, 16) + 16 * rows + 2 * kKeyBlock * wide + 6 * padded;
 }
 
 } // namespace wane::cpu

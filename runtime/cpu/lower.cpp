@@ -107,10 +107,12 @@ private:
       c.fn = kernels_.map[int(st.op)][int(lane_of(step(typed).dtype))];
     }
     c.out = int16_t(per_row ? new_row_slot(lane) : new_slot(lane));
-    code.push_back(c);
     bool narrow = size_of(st.dtype) < 4 && st.dtype != DType::boolean && st.op != Op::cast && st.op != Op::lookup;
     bool store_rounds = !per_row && element_output(s) && uses_[size_t(s)] == 0;
-    if (narrow && !store_rounds)
+    MapFn rounding = narrow && !store_rounds && st.dtype == DType::bf16 ? kernels_.map_bf16[int(st.op)] : nullptr;
+    if (rounding) c.fn = rounding;
+    code.push_back(c);
+    if (narrow && !store_rounds && !rounding)
       code.push_back({.kind = CodeKind::convert, .per_row = per_row, .lane = lane, .out = c.out, .a = c.out, .convert = kernels_.round[int(st.dtype)]});
     return c.out;
   }
@@ -238,15 +240,23 @@ private:
     return false;
   }
 
+  // The gate of a model in bf16: silu rounded, then the product that the store rounds.
+  bool is_bf16_gate(const Code& first, const Code& second) const {
+    Op second_op{};
+    return first.kind == CodeKind::map && first.fn == kernels_.map_bf16[int(Op::silu)] && op_of(second, second_op) && second_op == Op::mul;
+  }
+
   void fuse_pairs(std::vector<Code>& code) {
     for (size_t i = 0; i + 1 < code.size();) {
       Code &first = code[i], &second = code[i + 1];
-      Op x, y;
-      Pair pair;
+      Op x{}, y{};
+      Pair pair{};
       bool swap = false;
       bool feeds_left = second.a == first.out, feeds_right = second.b == first.out;
-      bool fits = op_of(first, x) && op_of(second, y) && first.per_row == second.per_row && feeds_left != feeds_right
-                  && !used_elsewhere(code, i, first.out) && pair_of(x, y, feeds_left, pair, swap);
+      bool gate = is_bf16_gate(first, second);
+      if (gate) pair = Pair::silu_bf16_mul;
+      bool fits = (gate || (op_of(first, x) && op_of(second, y))) && first.per_row == second.per_row && feeds_left != feeds_right
+                  && !used_elsewhere(code, i, first.out) && (gate || pair_of(x, y, feeds_left, pair, swap));
       if (!fits) {
         ++i;
         continue;

@@ -29,6 +29,7 @@ using ReduceRowsFn = void (*)(const void* x, int64_t rows, int64_t n, void* tota
 
 struct MapKernels {
   MapFn map[kOpCount][kLaneCount] = {};          // by the lane of the operands; null where not defined
+  MapFn map_bf16[kOpCount] = {};                 // f32 lanes, the result rounded to bf16 in the same loop
   ConvertFn load[kDTypeCount] = {};              // memory to lane
   ConvertFn store[kDTypeCount] = {};             // lane to memory, rounding
   ConvertFn stream[kDTypeCount] = {};            // the same past the caches (64-byte aligned, n a multiple of 64)
@@ -42,9 +43,10 @@ struct MapKernels {
 };
 const MapKernels& map_kernels();
 
-// Pairs of f32 maps that follow one another so often that one loop does both (each still rounds).
-enum class Pair : uint8_t { mul_add, mul_sub, mul_rsub, add_mul, sub_mul, mul_mul, add_add, div_round, mul_round, silu_mul, clamp, square_add };
-inline constexpr int kPairCount = 12;
+// Pairs of f32 maps that follow one another so often that one loop does both (each still rounds). silu_bf16_mul is
+// the gate of a model in bf16: the first result is rounded to it, the second is left to the store.
+enum class Pair : uint8_t { mul_add, mul_sub, mul_rsub, add_mul, sub_mul, mul_mul, add_add, div_round, mul_round, silu_mul, clamp, square_add, silu_bf16_mul };
+inline constexpr int kPairCount = 13;
 using PairTable = MapFn[kPairCount];
 const PairTable& pair_kernels();
 

@@ -162,7 +162,8 @@ ProofReport CudaProof::finish() {
 std::string ProofReport::line() const {
   if (!failures.empty())
     return fmt::format("cuda: {} of {} programs of this suite fail", failures.size(), programs);
-  if (programs && !compiled)
+  if (!programs) return "cuda: no programs in this run";
+  if (!compiled)
     return fmt::format("cuda: skipped: no NVRTC to compile {} programs of this suite with", programs);
   if (compiled < programs)
     return fmt::format("cuda: {} programs of this suite emitted, {} of them, with every kind of step, "

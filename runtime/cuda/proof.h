@@ -1,5 +1,7 @@
 // The proof without a GPU that the CUDA back end covers what ran: every distinct program that a test run
-// hands to the CPU is kept, and at the end its CUDA text is compiled to machine code for a real architecture.
+// hands to the CPU is kept; at the end each becomes CUDA text, which is compiled to machine code for a real
+// architecture: up to 200 programs all, of more (unless WANE_CUDA_PROOF is "all") a selection in which every
+// kind of step occurs. The line that is printed says which.
 #pragma once
 
 #include <string>
@@ -10,8 +12,8 @@
 namespace wane::cuda {
 
 struct ProofReport {
-  size_t programs = 0;   // distinct, seen since start
-  bool compiled = false; // false without NVRTC
+  size_t programs = 0; // distinct, seen since start; each is emitted
+  size_t compiled = 0; // to machine code; 0 without NVRTC
   double seconds = 0;
   std::vector<std::string> failures; // "program ...: nvrtc: ..." with the program's steps
   bool passed() const { return failures.empty(); }

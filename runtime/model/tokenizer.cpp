@@ -169,7 +169,7 @@ void Tokenizer::encode_piece(std::string_view word, Workspace& work, IdList& ids
   bool lasts = at >= uintptr_t(work.begin) && at < uintptr_t(work.end);
   auto& waiting = work.waiting[work.waiting_count++];
   waiting = {word, WordCache::Key(word, lasts ? uintptr_t(work.end) - at : 0)};
-  work.cache.prefetch(waiting.key);
+  __builtin_prefetch(work.cache.place(waiting.key));
   if (!lasts || work.waiting_count == work.waiting.size()) settle(work, ids);
 }
 

@@ -251,11 +251,11 @@ private:
       token.single_word = flag_of(node, "single_word", false);
       added.push_back(std::move(token));
     }
-    std::sort(added.begin(), added.end(),
-              [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
-    for (size_t i = 1; i < added.size(); ++i) {
-      if (added[i].id == added[i - 1].id) refuse("two added tokens have the id {}", added[i].id);
-    }
+    std::vector<int32_t> ids;
+    for (const AddedToken& token : added) ids.push_back(token.id);
+    std::sort(ids.begin(), ids.end());
+    auto twice = std::adjacent_find(ids.begin(), ids.end());
+    if (twice != ids.end()) refuse("two added tokens have the id {}", *twice);
     return added;
   }
 

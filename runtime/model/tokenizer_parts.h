@@ -28,7 +28,8 @@ struct TokenDecoder {
 struct TokenizerParts {
   std::string path;
   Vocabulary vocabulary;
-  std::vector<AddedToken> added; // by id
+  std::vector<AddedToken>
+      added; // in the file's order: of two that normalize to the same text the first counts
   Normalizer normalizer;
   Pretokenizer pretokenizer;
   BpeModel model;

@@ -78,8 +78,10 @@ public:
 
   WordCache() : sets_(kSets) {}
 
-  // Starts the load of the word's place: the table is larger than the nearest caches.
-  void prefetch(const Key& key) const { __builtin_prefetch(&sets_[key.set()]); }
+  // Where the word's ids would lie, for a prefetch: the table is larger than the nearest caches. (The
+  // prefetch itself cannot be a member: GCC takes a function that does nothing else for one without effect
+  // and drops the call.)
+  const void* place(const Key& key) const { return &sets_[key.set()]; }
 
   // Appends the word's ids and returns true when it is known.
   bool find(const Key& key, IdList& ids) const {
@@ -107,7 +109,7 @@ public:
   }
 
 private:
-  static constexpr int kBits = 15;
+  static constexpr int kBits = 16;
   static constexpr size_t kSets = size_t{1} << kBits;
   struct Place {
     uint64_t head, tail;

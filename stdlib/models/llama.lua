@@ -1,6 +1,6 @@
--- Llama, Mistral, Qwen2 and Qwen3: decoders of one shape that differ by config. Rotary positions, RMSNorm before each
--- half of a block, grouped queries, SwiGLU. Llama may scale its rotary frequencies (llama3), Mistral sees a window of
--- tokens, Qwen2 adds biases to q, k and v, Qwen3 norms the heads of q and k.
+-- Llama, Mistral, Qwen2 and Qwen3: decoders of one shape that differ by config. Rotary positions, RMSNorm
+-- before each half of a block, grouped queries, SwiGLU. Llama may scale its rotary frequencies (llama3),
+-- Mistral sees a window of tokens, Qwen2 adds biases to q, k and v, Qwen3 norms the heads of q and k.
 local architecture = require "wane.architecture"
 local core = require "wane.core"
 local modules = require "wane.module"
@@ -21,8 +21,8 @@ end
 
 local Attention = modules.module "Attention"
 
--- How many tokens layer `index` (from 0) sees, or nil for all. A window is Mistral's by itself; Qwen files carry one
--- that counts only when use_sliding_window says so, and then from max_window_layers on.
+-- How many tokens layer `index` (from 0) sees, or nil for all. A window is Mistral's by itself; Qwen files
+-- carry one that counts only when use_sliding_window says so, and then from max_window_layers on.
 local function window_of(c, index)
   local window = c.sliding_window
   if not window then return nil end
@@ -100,7 +100,7 @@ function Decoder:forward(tokens, cache)                     -- [batch, tokens] -
   return self.lm_head(self.norm(x))
 end
 
--- -- what a config may say --------------------------------------------------------------------------------------
+-- -- what a config may say ----------------------------------------------------------------------------------
 
 local COUNTS = { "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim",
                  "num_hidden_layers", "vocab_size" }
@@ -174,7 +174,8 @@ local function check_kinds(c, where)
     end
   end
   if c.layer_types and #c.layer_types ~= c.num_hidden_layers then
-    bad(where, ("layer_types names %d layers, num_hidden_layers is %d"):format(#c.layer_types, c.num_hidden_layers))
+    bad(where, ("layer_types names %d layers, num_hidden_layers is %d"):format(#c.layer_types,
+      c.num_hidden_layers))
   end
   if c.pretraining_tp and c.pretraining_tp ~= 1 then
     bad(where, ("not supported: pretraining_tp %s"):format(shown(c.pretraining_tp)))
@@ -196,8 +197,10 @@ local function check(kind)
   end
 end
 
-for name, kind in pairs { LlamaForCausalLM = "llama", MistralForCausalLM = "mistral", Qwen2ForCausalLM = "qwen2",
-                          Qwen3ForCausalLM = "qwen3" } do
+for name, kind in pairs {
+  LlamaForCausalLM = "llama", MistralForCausalLM = "mistral",
+  Qwen2ForCausalLM = "qwen2", Qwen3ForCausalLM = "qwen3",
+} do
   architecture.register(name, {
     model   = Decoder,
     check   = check(kind),

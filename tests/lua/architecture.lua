@@ -164,7 +164,8 @@ case("a forward that depends on its text is told from one that does not", functi
   equal(model "first":input(text).shape[1], 6)
   wane.architecture("MoodyForCausalLM", { model = moody(1, 3) })
   local other = wane.model("MoodyForCausalLM", { vocab_size = 9, hidden_size = 6 })
-  fails(function() other "second":input(text) end, "stage: the forward of sample 1 comes to its end, expected 'second'")
+  fails(function() other "second":input(text) end,
+    "stage: the forward of sample 1 comes to its end, expected 'second'")
   equal(require "wane.stages".active, 0)
   local override = model:with("first", { forward = function(layer, x)
     return x.shape[2] > 2 and layer(x) or layer(model "first"(x))
@@ -189,14 +190,17 @@ end)
 case("what the parts refuse", function()
   fails(function() wane.module "mlp" end, "does not start with a capital")
   fails(function() wane.Linear(0, 4) end, "wane.Linear: in is an integer 0; expected a whole number from 1")
-  fails(function() wane.Linear(4, 4, { bais = true }) end, "wane.Linear: no option 'bais'; did you mean 'bias'?")
+  fails(function() wane.Linear(4, 4, { bais = true }) end,
+    "wane.Linear: no option 'bais'; did you mean 'bias'?")
   fails(function() wane.Linear(4, 4, { tied = wane.Embedding(3, 4) }) end,
     "wane.Linear: tied to a weight of another shape: [3 x 4], expected [4 x 4]")
   fails(function() wane.RMSNorm(4) end, "wane.RMSNorm: argument 2 (eps) is missing; expected a number")
   fails(function() wane.stack(2, {}, {}) end, "wane.stack: argument 2 (Class) is a table; expected a class")
-  fails(function() wane.architecture("X", { model = MLP, read = {} }) end, "no option 'read'; did you mean 'reads'?")
+  fails(function() wane.architecture("X", { model = MLP, read = {} }) end,
+    "no option 'read'; did you mean 'reads'?")
   fails(function() wane.architecture("X", {}) end, "option 'model' is missing; expected a class")
-  fails(function() wane.architecture("X", { model = MLP, writes = { 3 } }) end, "option 'writes' holds an integer 3")
+  fails(function() wane.architecture("X", { model = MLP, writes = { 3 } }) end,
+    "option 'writes' holds an integer 3")
 end)
 
 case("the core stays out of a script's way", function()

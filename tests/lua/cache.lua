@@ -76,7 +76,8 @@ case("a cache is of one batch, ends with the positions, and can be freed", funct
   check(cache.bytes > 0)
   fails(function() model:forward({ 1 }, cache) end, "the cache holds 2 samples, the tokens are of 1")
   model:forward({ { 1, 2, 3, 4, 5, 6, 7, 8 }, { 1, 2, 3, 4, 5, 6, 7, 8 } }, cache)
-  fails(function() model:forward({ { 1, 2 }, { 1, 2 } }, cache) end, "2 tokens after 11: the model has 12 positions")
+  fails(function() model:forward({ { 1, 2 }, { 1, 2 } }, cache) end,
+    "2 tokens after 11: the model has 12 positions")
   fails(function() cache.position = 0 end, "a cache changes by what a model reads")
   fails(function() return cache.postion end, "cache: no field 'postion'; did you mean 'position'?")
   cache:free()

@@ -1,4 +1,5 @@
--- The demo model against transformers' float32 forward on the same bf16 weights (tests/oracles/demo_model.py).
+-- The demo model against transformers' float32 forward on the same bf16 weights
+-- (tests/oracles/demo_model.py).
 local wane = require "wane"
 local core = require "wane.core"
 

@@ -107,10 +107,13 @@ case("what generate refuses", function()
   fails(function() model:generate { length = 4, temprature = 1 } end,
     "model:generate: no option 'temprature'; did you mean 'temperature'?")
   fails(function() model:generate {} end, "option 'length' is missing")
-  fails(function() model:generate { length = 0 } end, "length is an integer 0; expected a whole number from 1")
+  fails(function() model:generate { length = 0 } end,
+    "length is an integer 0; expected a whole number from 1")
   fails(function() model:generate { length = 4, temperature = -1 } end, "temperature is -1")
   fails(function() model:generate { length = 4, top_p = 0 } end, "top_p is 0")
-  fails(function() model:generate { length = 65 } end, "65 tokens after a prompt of 1: the model has 64 positions")
+  fails(function() model:generate { length = 65 } end,
+    "65 tokens after a prompt of 1: the model has 64 positions")
   fails(function() model:generate { prompt = "Once", length = 4 } end, "has no tokenizer")
-  fails(function() model:generate { prompt = prompts_of { { 1 } }, length = 4, stop = "x" } end, "stop needs a tokenizer")
+  fails(function() model:generate { prompt = prompts_of { { 1 } }, length = 4, stop = "x" } end,
+    "stop needs a tokenizer")
 end)

@@ -1,5 +1,5 @@
--- Models against what others computed: stories260K (an independent float64 forward pass), tiny random checkpoints of
--- every architecture (transformers in float64), and what a model object promises.
+-- Models against what others computed: stories260K (an independent float64 forward pass), tiny random
+-- checkpoints of every architecture (transformers in float64), and what a model object promises.
 local wane = require "wane"
 local core = require "wane.core"
 
@@ -66,7 +66,7 @@ case("stories260K: its tokenizer", function()
   fails(function() folder:tokens "Once" end, "has no tokenizer")
 end)
 
--- -- every architecture ------------------------------------------------------------------------------------------
+-- -- every architecture -------------------------------------------------------------------------------------
 
 local function relative_error(logits, expected)
   local difference = logits:to "f64" - expected
@@ -92,7 +92,18 @@ for _, name in ipairs { "llama", "mistral", "qwen2", "qwen3" } do
   end)
 end
 
--- -- a small random model for what is not about numbers -----------------------------------------------------------
+case("the config of newer files means the same model", function()
+  local golden_folder, folder = source "tests/golden/models/llama", scratch "since-5"
+  local model = wane.load(golden_folder)
+  model:save(folder, "safetensors")
+  core.publish(folder .. "/config.json", core.read(golden_folder .. "/config.since-5.json"))
+  local again = wane.load(folder)
+  local ids = read_json(golden_folder .. "/logits.json").tokens
+  check(again:forward(ids):same(model:forward(ids)))
+  equal(again.dtype, "f32")
+end)
+
+-- -- a small random model for what is not about numbers -----------------------------------------------------
 
 local TINY = {
   vocab_size = 61, hidden_size = 32, intermediate_size = 48, num_hidden_layers = 3, num_attention_heads = 4,
@@ -141,8 +152,10 @@ case("layers and their fields", function()
     "model: no layer 'layers.1.mlp.down'; nearest: layers.1.mlp.down_proj")
   fails(function() return model.layer end, "model: no field 'layer'; did you mean 'layers'?")
   fails(function() model.name = "x" end, "model: assigning to 'name': a model is a value")
-  fails(function() down.weight = 1 end, "layer 'layers.1.mlp.down_proj': assigning to 'weight': a layer is a value")
-  fails(function() return down.wight end, "layer 'layers.1.mlp.down_proj': no field 'wight'; did you mean 'weight'?")
+  fails(function() down.weight = 1 end,
+    "layer 'layers.1.mlp.down_proj': assigning to 'weight': a layer is a value")
+  fails(function() return down.wight end,
+    "layer 'layers.1.mlp.down_proj': no field 'wight'; did you mean 'weight'?")
 end)
 
 case("model:with shares what it does not replace", function()
@@ -158,7 +171,8 @@ case("model:with shares what it does not replace", function()
   check(wrapped:same(model))
   fails(function() model:with("norm", { weight = wane.zeros { 3 } }) end,
     "model:with: the weight of 'norm' is [3]; expected [32]")
-  fails(function() model:with("norm", { wieght = wane.zeros { 32 } }) end, "no option 'wieght'; did you mean 'weight'?")
+  fails(function() model:with("norm", { wieght = wane.zeros { 32 } }) end,
+    "no option 'wieght'; did you mean 'weight'?")
   fails(function() model:with("layers.0", { forward = print }) end, "matches no layer")
 end)
 
@@ -172,7 +186,7 @@ case("biases, untied heads and random weights", function()
   equal(tiny({ torch_dtype = "bfloat16" }).dtype, "bf16")
 end)
 
--- -- what a layer sees ------------------------------------------------------------------------------------------
+-- -- what a layer sees --------------------------------------------------------------------------------------
 
 local function unequal_text(model)
   local texts = require "wane.text"
@@ -260,7 +274,7 @@ case("stages: an error inside leaves nothing behind, and a coroutine of the scri
   equal(stages.active, 0)
 end)
 
--- -- what is refused --------------------------------------------------------------------------------------------
+-- -- what is refused ----------------------------------------------------------------------------------------
 
 case("a config is judged before anything is built", function()
   local function refuses(changes, text, name)

@@ -66,6 +66,15 @@ case("lists: nested loops, breaks and equal items", function()
   local count = 0
   for _ in lists.new {} do count = count + 1 end
   equal(count, 0)
+  seen = {}
+  local numbers = lists.new { 3, 3, 1 }
+  for x in numbers do
+    for y in numbers do
+      if y == 3 then break end -- leaves its loop at an item that the outer one stands at
+    end
+    seen[#seen + 1] = x
+  end
+  equal(table.concat(seen, " "), "3 3 1")
   local rows = lists.new { { 1 }, { 1 }, { 2 } }
   for row in rows do
     for other in rows do count = count + row[1] * other[1] end

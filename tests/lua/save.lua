@@ -1,4 +1,5 @@
--- Saving as an HF folder, what is refused before a byte is written, and what loading says about damaged folders.
+-- Saving as an HF folder, what is refused before a byte is written, and what loading says about damaged
+-- folders.
 local wane = require "wane"
 local core = require "wane.core"
 

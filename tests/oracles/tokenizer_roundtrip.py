@@ -93,8 +93,9 @@ def made_pretokenizer(rng):
 
 
 def made_added(rng, vocab):
+    # No two that NFC makes equal: which of them counts changes from run to run in the reference.
     added, fresh = [], len(vocab)
-    for content in rng.sample(["<l>", "<r>", "<lr>", "word", "<n>", "<nn>", "\u00e9", "e\u0301", "bc", "<u>"], 6):
+    for content in rng.sample(["<l>", "<r>", "<lr>", "word", "<n>", "<nn>", "\u00e9", "bc", "<u>"], 6):
         special = rng.random() < 0.5
         identity = vocab.get(content, fresh)
         fresh += identity == fresh

@@ -50,6 +50,33 @@ void loop(void* out, const void* a, const void* b, const void* c, int64_t n) {
   }
 }
 
+// f32 rounded to bf16 where it lies: what the store would keep, without leaving the register.
+inline __attribute__((always_inline)) float round_bf16(float x) {
+  unsigned u = unsigned(WANE_BITS(x));
+  unsigned rounded = u + 0x7fffu + ((u >> 16) & 1u);
+  return WANE_FLOAT(int(((u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : rounded) & 0xffff0000u));
+}
+
+template <class F, class A, int arity>
+void loop_bf16(void* out, const void* a, const void* b, const void* c, int64_t n) {
+  float* y = static_cast<float*>(out);
+  const A* p = static_cast<const A*>(a);
+  const float* q = static_cast<const float*>(arity > 1 ? b : a);
+  const float* r = static_cast<const float*>(arity > 2 ? c : a);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    if constexpr (arity == 1) y[i] = round_bf16(F::template of<float, A>(p[i], 0.0f, 0.0f));
+    else if constexpr (arity == 2) y[i] = round_bf16(F::template of<float, A>(p[i], q[i], 0.0f));
+    else y[i] = round_bf16(F::template of<float, A>(p[i], q[i], r[i]));
+  }
+}
+
+template <class F, int arity, ResultRule rule> constexpr cpu::MapFn make_bf16_loop() {
+  if constexpr (rule == ResultRule::truth || rule == ResultRule::logical || rule == ResultRule::integer) return nullptr;
+  else if constexpr (rule == ResultRule::chosen) return loop_bf16<F, int, arity>;
+  else return loop_bf16<F, float, arity>;
+}
+
 template <class F, class T, int arity, ResultRule rule> constexpr cpu::MapFn make_loop() {
   if constexpr (rule == ResultRule::truth || rule == ResultRule::logical) return loop<F, T, int, T, arity>;
   else if constexpr (rule == ResultRule::chosen) return loop<F, T, T, int, arity>;
@@ -62,6 +89,7 @@ void fill_maps(MapKernels& k) {
   if constexpr (OpKinds::kinds != OpKinds::I) {                                                              \
     k.map[op][int(Lane::f32)] = make_loop<Real_##name, float, arity, ResultRule::rule>();                    \
     k.map[op][int(Lane::f64)] = make_loop<Real_##name, double, arity, ResultRule::rule>();                   \
+    k.map_bf16[op] = make_bf16_loop<Real_##name, arity, ResultRule::rule>();                                 \
   }                                                                                                          \
   if constexpr (OpKinds::kinds != OpKinds::F) {                                                              \
     k.map[op][int(Lane::i32)] = make_loop<Whole_##name, int, arity, ResultRule::rule>();                     \
@@ -132,7 +160,10 @@ template <DType d> void round_lane(void* out, const void* in, int64_t n) {
   auto* y = static_cast<typename Stored<d>::lane*>(out);
   auto* x = static_cast<const typename Stored<d>::lane*>(in);
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = Stored<d>::load(Stored<d>::store(x[i]));
+  for (int64_t i = 0; i < n; ++i) {
+    if constexpr (d == DType::bf16) y[i] = round_bf16(x[i]);
+    else y[i] = Stored<d>::load(Stored<d>::store(x[i]));
+  }
 }
 
 template <DType d> void load_strided(void* out, const void* in, int64_t stride, int64_t n) {
@@ -289,13 +320,15 @@ struct AddAdd { static inline float of(float a, float b, float c) { return a + b
 struct DivRound { static inline float of(float a, float b, float) { return wane_rint(a / b); } };
 struct MulRound { static inline float of(float a, float b, float) { return wane_rint(a * b); } };
 struct SiluMul { static inline __attribute__((always_inline)) float of(float a, float b, float) { return wane_silu(a) * b; } };
-struct Clamp {
+struct Clamp { // maximum, minimum with one comparison each: the compiler turns these into vectors
   static inline float of(float a, float lo, float hi) {
-    float m = ((a != a) | (a > lo)) ? a : lo;
-    return ((m != m) | (m < hi)) ? m : hi;
+    float m = !(a <= lo) ? a : lo;
+    return !(m >= hi) ? m : hi;
   }
 };
 struct SquareAdd { static inline float of(float a, float b, float) { return a * a + b; } };
+
+struct SiluBf16Mul { static inline __attribute__((always_inline)) float of(float a, float b, float) { return round_bf16(wane_silu(a)) * b; } };
 
 template <class F> void pair_loop(void* out, const void* a, const void* b, const void* c, int64_t n) {
   float* y = static_cast<float*>(out);
@@ -314,7 +347,8 @@ const MapKernels& map_kernels() {
 const cpu::PairTable& pair_kernels() {
   static const cpu::PairTable table = {pair_loop<MulAdd>, pair_loop<MulSub>, pair_loop<MulRsub>, pair_loop<AddMul>,
                                        pair_loop<SubMul>, pair_loop<MulMul>, pair_loop<AddAdd>,  pair_loop<DivRound>,
-                                       pair_loop<MulRound>, pair_loop<SiluMul>, pair_loop<Clamp>, pair_loop<SquareAdd>};
+                                       pair_loop<MulRound>, pair_loop<SiluMul>, pair_loop<Clamp>, pair_loop<SquareAdd>,
+                                       pair_loop<SiluBf16Mul>};
   return table;
 }
 

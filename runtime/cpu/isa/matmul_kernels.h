@@ -8,9 +8,6 @@
 
 namespace wane {
 
-inline constexpr int64_t kBlockColumns = 64;
-inline constexpr int kMostRows = 64; // rows of a tile
-
 struct MatmulKernels {
   // out[rows][64] of up to 8 rows; a has lda elements per row. K is cut into chunks: within one, a single
   // accumulator per output from zero, in K order; the chunk sums are added in order. bf16 takes pairs, so a

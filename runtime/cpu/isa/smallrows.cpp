@@ -6,23 +6,76 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include "runtime/cpu/isa/smallrows.h"
 
-#if defined(__AVX512F__)
 #include <immintrin.h>
-#endif
 
 namespace wane::WANE_ISA_NAMESPACE {
 
-// The same sum with any instruction set: 32-bit integers do not round.
-void rows_i8_plain(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out) {
-  for (int r = 0; r < rows; ++r, a += lda, out += 64) {
-    for (int c = 0; c < 64; ++c) out[c] = 0;
-    for (int64_t g = 0; g < (k + 3) / 4; ++g) {
-      const int8_t* w = block + g * 256;
-      int a0 = a[4 * g], a1 = a[4 * g + 1], a2 = a[4 * g + 2], a3 = a[4 * g + 3];
-      for (int c = 0; c < 64; ++c)
-        out[c] += a0 * w[4 * c] + a1 * w[4 * c + 1] + a2 * w[4 * c + 2] + a3 * w[4 * c + 3];
+namespace {
+
+// 16-bit products added by pairs: what every level can do exactly. One vector holds kColumns columns, two
+// sums each.
+#if defined(__AVX2__)
+struct Pairs {
+  static constexpr int kColumns = 4;
+  using V = __m256i;
+  static V zero() { return _mm256_setzero_si256(); }
+  static V weights(const int8_t* at) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)at)); }
+  static V all(__m128i four) { return _mm256_broadcastq_epi64(four); }
+  static V add(V sum, V x, V w) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w)); }
+  static void store(int32_t* out, V v) { _mm256_storeu_si256((__m256i*)out, v); }
+};
+#else
+struct Pairs {
+  static constexpr int kColumns = 2;
+  using V = __m128i;
+  static V zero() { return _mm_setzero_si128(); }
+  static V weights(const int8_t* at) { return _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i*)at)); }
+  static V all(__m128i four) { return _mm_unpacklo_epi64(four, four); }
+  static V add(V sum, V x, V w) { return _mm_add_epi32(sum, _mm_madd_epi16(x, w)); }
+  static void store(int32_t* out, V v) { _mm_storeu_si128((__m128i*)out, v); }
+};
+#endif
+
+inline int32_t word(const void* at) {
+  int32_t value;
+  __builtin_memcpy(&value, at, sizeof value);
+  return value;
+}
+
+// Four bytes as four 16-bit numbers.
+inline __m128i widen(const int8_t* a) { return _mm_cvtepi8_epi16(_mm_cvtsi32_si128(word(a))); }
+
+// R rows times two vectors of columns.
+template <int R>
+inline void pairs_group(const int8_t* a, int64_t lda, const int8_t* block, int64_t groups, int32_t* out) {
+  constexpr int C = Pairs::kColumns;
+  Pairs::V sum[R][2];
+  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = Pairs::zero();
+  for (int64_t g = 0; g < groups; ++g) {
+    Pairs::V w0 = Pairs::weights(block + g * 256), w1 = Pairs::weights(block + g * 256 + 4 * C);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      Pairs::V x = Pairs::all(widen(a + r * lda + 4 * g));
+      sum[r][0] = Pairs::add(sum[r][0], x, w0);
+      sum[r][1] = Pairs::add(sum[r][1], x, w1);
     }
   }
+  for (int r = 0; r < R; ++r)
+    for (int j = 0; j < 2; ++j) {
+      int32_t halves[2 * C];
+      Pairs::store(halves, sum[r][j]);
+      for (int c = 0; c < C; ++c) out[r * 64 + j * C + c] = halves[2 * c] + halves[2 * c + 1];
+    }
+}
+
+} // namespace
+
+void rows_i8_plain(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out) {
+  int64_t groups = (k + 3) / 4;
+  for (; rows >= 4; rows -= 4, a += 4 * lda, out += 256)
+    for (int c = 0; c < 64; c += 2 * Pairs::kColumns) pairs_group<4>(a, lda, block + 4 * c, groups, out + c);
+  for (; rows >= 1; --rows, a += lda, out += 64)
+    for (int c = 0; c < 64; c += 2 * Pairs::kColumns) pairs_group<1>(a, lda, block + 4 * c, groups, out + c);
 }
 
 #if defined(__AVX512F__)
@@ -80,12 +133,6 @@ void f32_group(const float* a, int64_t lda, const float* block, int64_t k, int64
   }
 }
 
-inline int32_t word(const void* at) {
-  int32_t value;
-  __builtin_memcpy(&value, at, sizeof value);
-  return value;
-}
-
 template <int R, int W>
 __attribute__((target("avx512bf16"))) void bf16_group(const uint16_t* a, int64_t lda, const uint16_t* block,
                                                       int64_t k, int64_t chunk, float* out) {
@@ -127,22 +174,22 @@ __attribute__((noinline)) void amx_group(const uint16_t* a, int64_t lda, const u
     __m512 even[R][4], odd[R][4];
     for (int r = 0; r < R; ++r)
       for (int j = 0; j < 4; ++j) even[r][j] = odd[r][j] = _mm512_setzero_ps();
-    for (int64_t i = begin; i < begin + 32; i += 2) {
-      const uint16_t* w = block + i * 64;
+    alignas(64) float x[R][16], y[R][16];
+    for (int r = 0; r < R; ++r) {
+      __m512i pairs = _mm512_loadu_si512(a + r * lda + begin);
+      _mm512_store_ps(x[r], first_of(pairs));
+      _mm512_store_ps(y[r], second_of(pairs));
+    }
+    for (int i = 0; i < 16; ++i) {
+      const uint16_t* w = block + (begin + 2 * i) * 64;
       prefetch<4>(w);
-      __m512 x[R], y[R];
-      for (int r = 0; r < R; ++r) {
-        __m512i pair = _mm512_set1_epi32(word(a + r * lda + i));
-        x[r] = first_of(pair);
-        y[r] = second_of(pair);
-      }
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j) {
         __m512i pair = _mm512_loadu_si512(w + j * 32);
         __m512 u = first_of(pair), v = second_of(pair);
         for (int r = 0; r < R; ++r) {
-          even[r][j] = _mm512_fmadd_ps(x[r], u, even[r][j]);
-          odd[r][j] = _mm512_fmadd_ps(y[r], v, odd[r][j]);
+          even[r][j] = _mm512_fmadd_ps(_mm512_set1_ps(x[r][i]), u, even[r][j]);
+          odd[r][j] = _mm512_fmadd_ps(_mm512_set1_ps(y[r][i]), v, odd[r][j]);
         }
       }
     }
