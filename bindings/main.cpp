@@ -11,6 +11,7 @@
 #include "bindings/version.h"
 #include "bindings/wrap_json.h"
 #include "runtime/cpu/pool.h"
+#include "runtime/cuda/device.h"
 
 namespace {
 
@@ -24,14 +25,6 @@ struct CommandLine {
   std::string path, name;
   std::vector<std::string> names;
 };
-
-void check_device(const std::string& device) {
-  if (device == "cpu") return;
-  if (device == "cuda" || device.compare(0, 5, "cuda:") == 0)
-    throw error(Fault::no_device, "no device: {}", device)
-        .hint("this build computes on the CPU: --device cpu");
-  throw error(Fault::usage, "no device '{}'", device).note("it is one of", "cpu, cuda");
-}
 
 void print_version(bool as_json) {
   if (as_json) {
@@ -48,7 +41,7 @@ void print_version(bool as_json) {
 }
 
 int dispatch(CLI::App& app, CommandLine& line) {
-  check_device(line.options.device);
+  select_device(line.options.device);
   if (line.threads) {
     if (line.threads < 1 || line.threads > kMaxThreads)
       throw error(Fault::usage, "--threads {}: expected 1 to {}", line.threads, kMaxThreads);

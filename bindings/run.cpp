@@ -12,6 +12,7 @@
 #include "bindings/stdlib.h"
 #include "bindings/version.h"
 #include "bindings/wrap_json.h"
+#include "runtime/cuda/proof.h"
 #include "runtime/hash.h"
 #include "runtime/model/source.h"
 #include "runtime/run/publish.h"
@@ -163,8 +164,13 @@ int run_tests(const std::vector<std::string>& paths, HostOptions options) {
   lua_pushliteral(L, "wane.test");
   if (auto failure = call(L, 1, 1)) return fail_with(*failure);
   push(L, std::span<const std::string>(paths));
-  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
-  return lua_toboolean(L, -1) ? 0 : int(Fault::recipe);
+  cuda::CudaProof::start();
+  auto failure = call(L, 1, 1);
+  auto proof = cuda::CudaProof::finish(); // every program these tests ran is CUDA text that compiles, too
+  if (failure) return fail_with(*failure);
+  for (auto& problem : proof.failures) std::printf("%s\n", problem.c_str());
+  std::fprintf(stderr, "%s\n", proof.line().c_str());
+  return lua_toboolean(L, -1) && proof.passed() ? 0 : int(Fault::recipe);
 }
 
 int run_benches(const std::vector<std::string>& names, HostOptions options) {

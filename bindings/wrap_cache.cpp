@@ -12,6 +12,8 @@ template <> struct Class<CacheBox> { static constexpr const char* name = "cache"
 
 namespace {
 
+constexpr int64_t kMostSamples = 1 << 20;
+
 KvCache& cache_of(Args& a, const char* name = "cache") {
   auto& box = a.object<CacheBox>(name);
   if (!box.value) throw error("{}: the cache was freed", a.method.label());
@@ -20,7 +22,7 @@ KvCache& cache_of(Args& a, const char* name = "cache") {
 
 int make_cache(Args& a) {
   int64_t samples = a.integer("samples");
-  if (samples < 1) throw error("cache: {} samples", samples);
+  if (samples < 1 || samples > kMostSamples) throw error("cache: {} samples, expected 1 to {}", samples, kMostSamples);
   push_object<CacheBox>(a.L, std::make_shared<KvCache>(samples));
   return 1;
 }

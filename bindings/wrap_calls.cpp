@@ -5,6 +5,8 @@
 namespace wane::lua {
 namespace {
 
+constexpr int64_t kMostBins = 1 << 20, kMostHeadDim = 1 << 20; // what they take lies outside the engine's memory
+
 int linear_of(Args& a) {
   Tensor x = a.tensor("x"), w = a.tensor("w"), bias = a.maybe_tensor("bias");
   std::optional<DType> out;
@@ -41,7 +43,8 @@ Tensor vector_of(std::span<const double> list) {
 
 int frequencies(Args& a) {
   int64_t dim = a.integer("dim");
-  if (dim < 2 || dim % 2) throw error("rope_frequencies: dim is {}, expected an even number", dim);
+  if (dim < 2 || dim % 2 || dim > kMostHeadDim)
+    throw error("rope_frequencies: dim is {}, expected an even number up to {}", dim, kMostHeadDim);
   return results(a.L, vector_of(rope_frequencies(dim, a.number("theta"))));
 }
 
@@ -109,7 +112,9 @@ int sample_of(Args& a) {
 int histogram_of(Args& a) {
   Tensor x = a.tensor("x");
   double lo = a.number("lo"), hi = a.number("hi");
-  return results(a.L, std::span<const int64_t>(histogram(x, lo, hi, a.integer("bins"))));
+  int64_t bins = a.integer("bins");
+  if (bins < 1 || bins > kMostBins) throw error("histogram: {} bins, expected 1 to {}", bins, kMostBins);
+  return results(a.L, std::span<const int64_t>(histogram(x, lo, hi, bins)));
 }
 
 Method functions[] = {

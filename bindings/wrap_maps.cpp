@@ -1,5 +1,6 @@
 // Methods made from the table of maps, and those few that need more than the table says.
 #include "bindings/wrap_tensor.h"
+#include "runtime/cuda/device.h"
 
 namespace wane::lua {
 namespace {
@@ -52,8 +53,10 @@ int to(Args& a) {
   Tensor x = a.tensor("x");
   if (lua_type(a.L, a.peek()) == LUA_TSTRING) {
     std::string name = lua_tostring(a.L, a.peek());
-    if (name == "cpu") return a.skip(), results(a.L, x);
-    if (name == "cuda") throw error(Fault::no_device, "to: no device: cuda").note("devices", "cpu");
+    if (name == "cpu" || name == "cuda") {
+      select_device(name);
+      return a.skip(), results(a.L, x);
+    }
   }
   return results(a.L, cast(x, a.dtype("dtype")));
 }

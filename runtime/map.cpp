@@ -37,7 +37,7 @@ Types result_types(Op op, std::span<const Tensor> args) {
     for (auto& arg : args) require_kind(op, arg, true);
   bool arithmetic = how.rule == ResultRule::same || how.rule == ResultRule::integer;
   bool keeps_bool = op == Op::maximum || op == Op::minimum || op == Op::band || op == Op::bor || op == Op::bxor || op == Op::cast;
-  if (t == DType::boolean && arithmetic && !keeps_bool) t = op == Op::bnot ? DType::boolean : DType::i32;
+  if (t == DType::boolean && arithmetic && !keeps_bool) t = DType::i32;
   if (how.rule == ResultRule::real && !is_float(t)) t = DType::f32;
   bool truth = how.rule == ResultRule::truth || how.rule == ResultRule::logical;
   return {t, truth ? DType::boolean : t};

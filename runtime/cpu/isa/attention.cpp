@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 #include <immintrin.h>
+#include <span>
 #include <type_traits>
 
 namespace wane::WANE_ISA_NAMESPACE {
@@ -33,6 +34,7 @@ typedef int Lanes __attribute__((vector_size(kWidth * 4), may_alias));
 typedef int LooseLanes __attribute__((vector_size(kWidth * 4), aligned(1), may_alias));
 
 #define INLINE inline __attribute__((always_inline))
+#define ALONE __attribute__((noinline)) // a loop whose addresses all fit the registers only on its own
 
 #if defined(__AVX512F__)
 INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
@@ -73,14 +75,27 @@ inline float widen(uint16_t x) { return wane_from_bf16(x); }
 inline void store(float x, float* out) { *out = x; }
 inline void store(float x, uint16_t* out) { *out = wane_to_bf16(x); }
 
+INLINE Vec load(const float* x) { return *(const Loose*)x; }
+INLINE Vec load(const uint16_t* x) {
+#if defined(__AVX512F__)
+  return (Vec)((Lanes)_mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256((const __m256i_u*)x)) << 16);
+#elif defined(__FMA__)
+  return (Vec)(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u*)x)), 16));
+#else
+  return (Vec)(_mm_slli_epi32(_mm_cvtepu16_epi32(_mm_loadu_si64(x)), 16));
+#endif
+}
+
 // rows [count, padded] in f32 times `factor` from `count` rows of `dim`; the padding becomes zero.
 template <class T>
 void load_rows(const T* from, int64_t stride, int64_t count, int64_t dim, int64_t padded, float factor,
                float* to) {
   for (int64_t i = 0; i < count; i++, to += padded) {
     const T* row = from + i * stride;
-    for (int64_t d = 0; d < dim; d++) to[d] = widen(row[d]) * factor;
-    for (int64_t d = dim; d < padded; d++) to[d] = 0;
+    int64_t d = 0;
+    for (; d + kWidth <= dim; d += kWidth) *(Vec*)(to + d) = load(row + d) * factor;
+    for (; d < dim; d++) to[d] = widen(row[d]) * factor;
+    for (; d < padded; d++) to[d] = 0;
   }
 }
 
@@ -131,8 +146,10 @@ void pack_keys(const T* from, int64_t stride, int64_t count, int64_t dim, int64_
 
 // scores[r][j] = q[r] . k[j], each one chain over the channels, for C vectors of keys.
 template <int R, int C>
-INLINE void score_columns(const float* q, int64_t padded, int64_t dim, const float* keys, float* scores) {
-  Vec sum[R][C] = {};
+ALONE void score_columns(const float* q, int64_t padded, int64_t dim, const float* keys, float* scores) {
+  Vec sum[R][C];
+  for (int r = 0; r < R; r++)
+    for (int c = 0; c < C; c++) sum[r][c] = Vec{};
   for (int64_t d = 0; d < dim; d++) {
     Vec key[C];
     for (int c = 0; c < C; c++) key[c] = *(const Vec*)(keys + d * kKeyBlock + c * kWidth);
@@ -158,53 +175,70 @@ void score_tile(const float* q, int64_t padded, int64_t dim, const float* keys, 
   }
 }
 
-// sums[r] += weights[r][j] values[j] for j in [from, to), in order.
-template <int R>
+// sums[r] = (kFresh) or += weights[r][j] values[j] for `many` keys in order, for C vectors of channels.
+template <int R, int C, bool kFresh>
+ALONE void value_columns(const float* weights, const float* values, int64_t padded, int64_t many,
+                         float* sums) {
+  Vec sum[R][C];
+  for (int r = 0; r < R; r++)
+    for (int c = 0; c < C; c++)
+      if constexpr (kFresh)
+        sum[r][c] = Vec{};
+      else
+        sum[r][c] = *(const Vec*)(sums + r * padded + c * kWidth);
+  for (int64_t j = 0; j < many; j++, values += padded) {
+    Vec value[C];
+    for (int c = 0; c < C; c++) value[c] = *(const Vec*)(values + c * kWidth);
+    for (int r = 0; r < R; r++)
+      for (int c = 0; c < C; c++) sum[r][c] = fma(all(weights[r * kKeyBlock + j]), value[c], sum[r][c]);
+  }
+  for (int r = 0; r < R; r++)
+    for (int c = 0; c < C; c++) *(Vec*)(sums + r * padded + c * kWidth) = sum[r][c];
+}
+
+// The same for all channels and the keys [from, to).
+template <int R, bool kFresh>
 void value_tile(const float* weights, const float* values, int64_t padded, int64_t from, int64_t to,
                 float* sums) {
-  if (from >= to) return;
+  if (from >= to && !kFresh) return;
+  weights += from, values += from * padded;
   int64_t d = 0;
-  auto run = [&]<int C>() {
-    for (; d + C * kWidth <= padded; d += C * kWidth) {
-      Vec sum[R][C];
-      for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) sum[r][c] = *(const Vec*)(sums + r * padded + d + c * kWidth);
-      for (int64_t j = from; j < to; j++) {
-        Vec value[C];
-        for (int c = 0; c < C; c++) value[c] = *(const Vec*)(values + j * padded + d + c * kWidth);
-        for (int r = 0; r < R; r++)
-          for (int c = 0; c < C; c++) sum[r][c] = fma(all(weights[r * kKeyBlock + j]), value[c], sum[r][c]);
-      }
-      for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) *(Vec*)(sums + r * padded + d + c * kWidth) = sum[r][c];
-    }
-  };
-  run.template operator()<kColumns>();
-  run.template operator()<1>();
+  for (; d + kColumns * kWidth <= padded; d += kColumns * kWidth)
+    value_columns<R, kColumns, kFresh>(weights, values + d, padded, to - from, sums + d);
+  for (; d < padded; d += kWidth)
+    value_columns<R, 1, kFresh>(weights, values + d, padded, to - from, sums + d);
 }
 
 struct Range {
   int64_t from, to; // keys of the block that a query attends
   bool empty() const { return from >= to; }
+  bool whole() const { return from == 0 && to == kKeyBlock; }
 };
 
-// Scores become weights 2^(score - peak), zero outside the range; lanes[l] sums every 16th of them from l.
-// Returns the peak.
-INLINE float weigh(float* scores, Range range, float* lanes) {
+// Lanes of vector i of a block within the range.
+INLINE Lanes inside(Range range, int i) {
   Lanes index;
-  for (int i = 0; i < kWidth; i++) index[i] = i;
-  const bool whole = range.from == 0 && range.to == kKeyBlock;
-  const Lanes from = index - int(range.from), to = index - int(range.to);
-  auto inside = [&](int i) { return (from + i * kWidth >= 0) & (to + i * kWidth < 0); };
-  Vec s[kVecs], most = all(-WANE_INF);
-  for (int i = 0; i < kVecs; i++) s[i] = *(const Vec*)(scores + i * kWidth);
-  if (!whole)
-    for (int i = 0; i < kVecs; i++) s[i] = inside(i) ? s[i] : all(-WANE_INF);
-  for (int i = 0; i < kVecs; i++) most = larger(s[i], most);
-  const float peak = largest(most);
-  for (int i = 0; i < kVecs; i++) s[i] = power_of_two(s[i] - peak);
-  if (!whole)
-    for (int i = 0; i < kVecs; i++) s[i] = inside(i) ? s[i] : Vec{};
+  for (int l = 0; l < kWidth; l++) index[l] = l + i * kWidth;
+  return (index >= int(range.from)) & (index < int(range.to));
+}
+
+// The largest score in the range, -inf if there is none.
+INLINE float peak_of(const float* scores, Range range) {
+  Vec most = all(-WANE_INF);
+  if (range.whole())
+    for (int i = 0; i < kVecs; i++) most = larger(*(const Vec*)(scores + i * kWidth), most);
+  else
+    for (int i = 0; i < kVecs; i++)
+      most = larger(inside(range, i) ? *(const Vec*)(scores + i * kWidth) : all(-WANE_INF), most);
+  return largest(most);
+}
+
+// Scores become weights 2^(score - peak), zero outside the range; lanes[l] sums every 16th of them from l.
+INLINE void weigh_row(float* scores, Range range, float peak, float* lanes) {
+  Vec s[kVecs];
+  for (int i = 0; i < kVecs; i++) s[i] = power_of_two(*(const Vec*)(scores + i * kWidth) - peak);
+  if (!range.whole())
+    for (int i = 0; i < kVecs; i++) s[i] = inside(range, i) ? s[i] : Vec{};
   for (int i = 0; i < kVecs; i++) *(Vec*)(scores + i * kWidth) = s[i];
   constexpr int step = kLanes / kWidth;
   for (int l = 0; l < step; l++) {
@@ -212,7 +246,6 @@ INLINE float weigh(float* scores, Range range, float* lanes) {
     for (int i = l + step; i < kVecs; i += step) sum += s[i];
     *(Vec*)(lanes + l * kWidth) = sum;
   }
-  return peak;
 }
 
 // What a query has gathered over the blocks so far.
@@ -220,60 +253,111 @@ struct State {
   float *peak, *total, *sums; // [rows], [rows, 16], [rows, padded]
 };
 
+// Up to kRows queries at one block.
+struct Tile {
+  alignas(64) float scores[kRows * kKeyBlock], lanes[kRows * kLanes];
+  alignas(64) float peak[kRows], old_share[kLanes], new_share[kLanes];
+  Range ranges[kRows];
+  int64_t row;
+  int rows;
+};
+
+struct Block {
+  const float *q, *keys, *values; // [rows, padded], [dim, 64], [64, padded]
+  int64_t dim, padded;
+  State state;
+  float* sums; // [kRows, padded]
+};
+
+template <int R> void score(const Block& block, Tile& tile) {
+  int64_t from = kKeyBlock, to = 0;
+  for (int r = 0; r < R; r++)
+    if (!tile.ranges[r].empty())
+      from = std::min(from, tile.ranges[r].from), to = std::max(to, tile.ranges[r].to);
+  score_tile<R>(block.q + tile.row * block.padded, block.padded, block.dim, block.keys, from, to, tile.scores);
+}
+
+// Scores to weights, and what the queries' sums so far and the block's count from now on.
+template <int R> void weigh(const Block& block, Tile& tile) {
+  alignas(64) float was[kWidth] = {}, is[kWidth] = {}, peak[kWidth];
+  for (int r = 0; r < R; r++) was[r] = block.state.peak[tile.row + r];
+  for (int r = 0; r < R; r++) is[r] = peak_of(tile.scores + r * kKeyBlock, tile.ranges[r]);
+  for (int r = 0; r < R; r++)
+    weigh_row(tile.scores + r * kKeyBlock, tile.ranges[r], is[r], tile.lanes + r * kLanes);
+  const Vec most = larger(*(Vec*)is, *(Vec*)was);
+  *(Vec*)peak = most;
+  *(Vec*)tile.old_share = power_of_two(*(Vec*)was - most);
+  *(Vec*)tile.new_share = power_of_two(*(Vec*)is - most);
+  for (int r = 0; r < R; r++) tile.peak[r] = peak[r];
+}
+
 // into = into * old_share + more * new_share
 INLINE void merge(float* into, const float* more, int64_t n, float old_share, float new_share) {
   for (int64_t i = 0; i < n; i += kWidth)
     *(Vec*)(into + i) = fma(*(Vec*)(into + i), all(old_share), *(const Vec*)(more + i) * new_share);
 }
 
-// One block for R queries, whose states begin at row 0.
-template <int R>
-void attend_tile(const float* q, int64_t dim, int64_t padded, const float* keys, const float* values,
-                 const Range* ranges, State state, float* block_sums) {
-  alignas(64) float scores[R * kKeyBlock], lanes[R * kLanes];
-  int64_t low = kKeyBlock, high = 0, from = 0, to = kKeyBlock;
-  for (int r = 0; r < R; r++) {
-    if (!ranges[r].empty()) low = std::min(low, ranges[r].from), high = std::max(high, ranges[r].to);
-    from = std::max(from, ranges[r].from);
-    to = std::min(to, ranges[r].to);
-  }
-  if (low > 0 || high < kKeyBlock) std::memset(scores, 0, sizeof scores);
-  score_tile<R>(q, padded, dim, keys, low, high, scores);
-  alignas(64) float was[kWidth] = {}, is[kWidth] = {}, old_share[kWidth], new_share[kWidth], peak[kWidth];
-  for (int r = 0; r < R; r++) {
-    was[r] = state.peak[r];
-    is[r] = weigh(scores + r * kKeyBlock, ranges[r], lanes + r * kLanes);
-  }
-  const Vec most = larger(*(Vec*)is, *(Vec*)was);
-  *(Vec*)peak = most;
-  *(Vec*)old_share = power_of_two(*(Vec*)was - most);
-  *(Vec*)new_share = power_of_two(*(Vec*)is - most);
-
+template <int R> void gather(const Block& block, const Tile& tile) {
   // The keys that all rows attend go together; what is a row's own before and after goes alone, in the same
   // order.
-  std::fill(block_sums, block_sums + R * padded, 0.0f);
+  int64_t from = 0, to = kKeyBlock;
+  for (const Range& range : std::span(tile.ranges, R))
+    from = std::max(from, range.from), to = std::min(to, range.to);
   to = std::max(from, to);
+  const float *weights = tile.scores, *values = block.values;
+  const int64_t padded = block.padded;
+  if (from == 0) {
+    value_tile<R, true>(weights, values, padded, 0, to, block.sums);
+  } else {
+    for (int r = 0; r < R; r++)
+      value_tile<1, true>(weights + r * kKeyBlock, values, padded, tile.ranges[r].from,
+                          std::min(from, tile.ranges[r].to), block.sums + r * padded);
+    value_tile<R, false>(weights, values, padded, from, to, block.sums);
+  }
   for (int r = 0; r < R; r++)
-    value_tile<1>(scores + r * kKeyBlock, values, padded, ranges[r].from, std::min(from, ranges[r].to),
-                  block_sums + r * padded);
-  value_tile<R>(scores, values, padded, from, to, block_sums);
-  for (int r = 0; r < R; r++)
-    value_tile<1>(scores + r * kKeyBlock, values, padded, std::max(to, ranges[r].from), ranges[r].to,
-                  block_sums + r * padded);
+    value_tile<1, false>(weights + r * kKeyBlock, values, padded, std::max(to, tile.ranges[r].from),
+                         tile.ranges[r].to, block.sums + r * padded);
 
   for (int r = 0; r < R; r++) {
-    if (ranges[r].empty()) continue;
-    state.peak[r] = peak[r];
-    merge(state.total + r * kLanes, lanes + r * kLanes, kLanes, old_share[r], new_share[r]);
-    merge(state.sums + r * padded, block_sums + r * padded, padded, old_share[r], new_share[r]);
+    if (tile.ranges[r].empty()) continue;
+    const float old_share = tile.old_share[r], new_share = tile.new_share[r];
+    const State& state = block.state;
+    state.peak[tile.row + r] = tile.peak[r];
+    merge(state.total + (tile.row + r) * kLanes, tile.lanes + r * kLanes, kLanes, old_share, new_share);
+    merge(state.sums + (tile.row + r) * padded, block.sums + r * padded, padded, old_share, new_share);
   }
 }
 
-using Tile = void (*)(const float*, int64_t, int64_t, const float*, const float*, const Range*, State,
-                      float*);
-template <int... R> Tile tile_of(int rows, std::integer_sequence<int, R...>) {
-  constexpr Tile tiles[] = {attend_tile<R + 1>...};
-  return tiles[rows - 1];
+// Calls body.operator()<rows>().
+template <int R = kRows, class F> INLINE void with_rows(int rows, F&& body) {
+  if constexpr (R > 1)
+    if (rows < R) return with_rows<R - 1>(rows, body);
+  body.template operator()<R>();
+}
+
+// All queries at one block. A tile's scores are formed between the weights of the tile before it and their use,
+// so that neither waits for the end of the step that it needs.
+template <class F> void attend(const Block& block, int64_t rows, F&& range_of) {
+  Tile tiles[2], *ready = nullptr;
+  for (int64_t row = 0; row < rows; row += kRows) {
+    Tile& next = tiles[ready == tiles];
+    next.row = row, next.rows = int(std::min<int64_t>(kRows, rows - row));
+    bool any = false;
+    for (int r = 0; r < next.rows; r++) {
+      next.ranges[r] = range_of();
+      any |= !next.ranges[r].empty();
+    }
+    if (!any) continue;
+    if (ready) with_rows(ready->rows, [&]<int R>() { weigh<R>(block, *ready); });
+    with_rows(next.rows, [&]<int R>() { score<R>(block, next); });
+    if (ready) with_rows(ready->rows, [&]<int R>() { gather<R>(block, *ready); });
+    ready = &next;
+  }
+  if (ready)
+    with_rows(ready->rows, [&]<int R>() {
+      weigh<R>(block, *ready);
+      gather<R>(block, *ready);
+    });
 }
 
 template <class T> void run(const AttentionPart& part, float* scratch) {
@@ -285,7 +369,7 @@ template <class T> void run(const AttentionPart& part, float* scratch) {
   state.total = state.peak + cpu::padded_to(rows, 16);
   float* keys = state.total + rows * kLanes; // [wide, 64]
   float* values = keys + kKeyBlock * wide;   // [64, padded], and the room to pack the keys
-  float* block_sums = values + kKeyBlock * wide; // [kRows, padded]
+  const Block block{q, keys, values, a.dim, padded, state, values + kKeyBlock * wide};
 
   const int64_t head = part.kv_head * group;
   const float factor = float(a.scale * 1.44269504088896340736);
@@ -306,21 +390,13 @@ template <class T> void run(const AttentionPart& part, float* scratch) {
     pack_keys((const T*)a.k + offset, a.kv_position_stride, known, a.dim, wide, (T*)values, keys);
     load_rows((const T*)a.v + offset, a.kv_position_stride, known, a.dim, padded, 1.0f, values);
 
-    for (int64_t r = 0; r < rows; r += kRows) {
-      const int many = int(std::min<int64_t>(kRows, rows - r));
-      Range ranges[kRows];
-      bool any = false;
-      for (int i = 0; i < many; i++) {
-        int64_t position = begin + (r + i) / group;
-        ranges[i] = {std::max<int64_t>(0, lowest(position) - base),
-                     std::min<int64_t>(kKeyBlock, position + 1 - base)};
-        any |= !ranges[i].empty();
-      }
-      if (!any) continue;
-      State here{state.peak + r, state.total + r * kLanes, state.sums + r * padded};
-      tile_of(many, std::make_integer_sequence<int, kRows>())(q + r * padded, a.dim, padded, keys, values,
-                                                              ranges, here, block_sums);
-    }
+    int64_t position = begin, of_position = 0; // of the next row
+    attend(block, rows, [&] {
+      Range range{std::max<int64_t>(0, lowest(position) - base),
+                  std::min<int64_t>(kKeyBlock, position + 1 - base)};
+      if (++of_position == group) of_position = 0, position++;
+      return range;
+    });
   }
   for (int64_t r = 0; r < rows; r++) {
     T* out = (T*)a.out + (part.first + r / group) * a.out_token_stride + (head + r % group) * a.dim;
