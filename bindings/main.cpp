@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
-#include <cstdlib>
+#include <optional>
 
 #include "bindings/failure.h"
 #include "bindings/fetch.h"
@@ -20,7 +20,7 @@ using namespace wane::lua;
 
 struct CommandLine {
   HostOptions options;
-  int threads = 0;
+  std::optional<int> threads;
   RunRequest run;
   std::string path, name;
   std::vector<std::string> names;
@@ -43,9 +43,9 @@ void print_version(bool as_json) {
 int dispatch(CLI::App& app, CommandLine& line) {
   select_device(line.options.device);
   if (line.threads) {
-    if (line.threads < 1 || line.threads > kMaxThreads)
-      throw error(Fault::usage, "--threads {}: expected 1 to {}", line.threads, kMaxThreads);
-    set_thread_count(line.threads);
+    if (*line.threads < 1 || *line.threads > kMaxThreads)
+      throw error(Fault::usage, "--threads {}: expected 1 to {}", *line.threads, kMaxThreads);
+    set_thread_count(*line.threads);
   }
   set_quiet(line.options.quiet);
   auto is = [&](const char* name) { return app.got_subcommand(name); };
@@ -97,9 +97,27 @@ int report(const Error& problem) {
   return int(problem.fault());
 }
 
+void refuse_extras(const CLI::App& app) {
+  auto extras = app.remaining();
+  if (extras.empty()) return;
+  bool is_option = extras[0].compare(0, 1, "-") == 0;
+  std::vector<std::string> known;
+  if (is_option)
+    for (auto* option : app.get_options()) known.push_back("--" + option->get_single_name());
+  else
+    for (auto* command : app.get_subcommands(nullptr)) known.push_back(command->get_name());
+  if (!is_option && !app.get_subcommands().empty())
+    throw error(Fault::usage, "{}: takes no '{}'", app.get_subcommands()[0]->get_name(), extras[0]);
+  auto near = nearest_name(extras[0], known);
+  throw error(Fault::usage, "no {} '{}'{}", is_option ? "option" : "command", extras[0],
+              near.empty() ? "" : fmt::format("; did you mean '{}'?", near))
+      .note("there are", fmt::format("{}", fmt::join(known, ", ")));
+}
+
 int main_guarded(int argc, char** argv) {
   CLI::App app{"wane: a scripting host for LLM quantization"};
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
+  app.allow_extras(); // refused below, with the nearest name
   CommandLine line;
   add_options(app, line);
   add_commands(app, line);
@@ -107,6 +125,11 @@ int main_guarded(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {
     return app.exit(problem) ? int(Fault::usage) : 0;
+  }
+  refuse_extras(app);
+  if (app.get_subcommands().empty()) {
+    std::fputs(app.help().c_str(), stderr);
+    return int(Fault::usage);
   }
   return dispatch(app, line);
 }

@@ -286,7 +286,8 @@ int nearest_key(Args& a) {
   lua_pushnil(a.L);
   while (lua_next(a.L, table)) {
     lua_pop(a.L, 1);
-    if (lua_type(a.L, -1) == LUA_TSTRING) names.emplace_back(lua_tostring(a.L, -1));
+    if (lua_type(a.L, -1) == LUA_TSTRING && *lua_tostring(a.L, -1) != '_')
+      names.emplace_back(lua_tostring(a.L, -1));
   }
   std::sort(names.begin(), names.end());
   auto found = nearest_name(name, names);

@@ -215,7 +215,7 @@ int show_help(const std::string& name, HostOptions options) {
     lua_pushnil(L);
   else
     push(L, std::string_view(name));
-  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
+  if (auto failure = call(L, 1, 1)) return fail_with(*failure), int(Fault::usage);
   std::printf("%s\n", lua_tostring(L, -1));
   return 0;
 }

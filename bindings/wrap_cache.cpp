@@ -22,7 +22,8 @@ KvCache& cache_of(Args& a, const char* name = "cache") {
 
 int make_cache(Args& a) {
   int64_t samples = a.integer("samples");
-  if (samples < 1 || samples > kMostSamples) throw error("cache: {} samples, expected 1 to {}", samples, kMostSamples);
+  if (samples < 1 || samples > kMostSamples)
+    throw error("cache: {} samples, expected 1 to {}", samples, kMostSamples);
   push_object<CacheBox>(a.L, std::make_shared<KvCache>(samples));
   return 1;
 }

@@ -5,7 +5,8 @@
 namespace wane::lua {
 namespace {
 
-constexpr int64_t kMostBins = 1 << 20, kMostHeadDim = 1 << 20; // what they take lies outside the engine's memory
+constexpr int64_t kMostBins = 1 << 20,
+                  kMostHeadDim = 1 << 20; // what they take lies outside the engine's memory
 
 int linear_of(Args& a) {
   Tensor x = a.tensor("x"), w = a.tensor("w"), bias = a.maybe_tensor("bias");

@@ -9,9 +9,7 @@ namespace wane::lua {
 struct RivalBox {
   bench::Rival value;
 };
-template <> struct Class<RivalBox> {
-  static constexpr const char* name = "rival";
-};
+template <> struct Class<RivalBox> { static constexpr const char* name = "rival"; };
 
 namespace {
 
@@ -46,7 +44,8 @@ int run(Args& a) {
 int describe(Args& a) { return results(a.L, std::string_view(a.object<RivalBox>("rival").value.describe)); }
 
 int machine(Args& a) {
-  return results(a.L, std::string_view(fmt::format("{}, {}, {} threads", cpu_model_name(), name_of(isa_level()), thread_count())));
+  return results(a.L, std::string_view(fmt::format("{}, {}, {} threads", cpu_model_name(),
+                                                   name_of(isa_level()), thread_count())));
 }
 
 Method methods[] = {
@@ -54,7 +53,8 @@ Method methods[] = {
     {"describe", describe, "() -> string", "Implementation and threads."},
 };
 Method functions[] = {
-    {"rival_silu", silu, "(a, b, c) -> rival", "silu(a) * b + 0.5 c in one hand-written loop with plain stores."},
+    {"rival_silu", silu, "(a, b, c) -> rival",
+     "silu(a) * b + 0.5 c in one hand-written loop with plain stores."},
     {"rival_read", read, "(bytes) -> rival", "A loop that reads memory."},
     {"rival_copy", copy, "(bytes) -> rival", "memcpy."},
     {"rival_matmul", direct, "(x, w, packed) -> rival", "x [m, k] by w [n, k] with oneDNN called directly."},

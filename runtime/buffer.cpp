@@ -8,7 +8,8 @@ MutableArray::MutableArray(const Tensor& initial) : version_(std::make_shared<Ve
   Tensor from = initial.dense();
   tensor_ = empty(from.shape(), from.dtype(), "buffer");
   Strides strides = dense_strides(from.shape());
-  cpu::copy_strided(size_of(from.dtype()), from.bytes(), strides.begin(), from.shape().begin(), from.rank(), tensor_.bytes());
+  cpu::copy_strided(size_of(from.dtype()), from.bytes(), strides.begin(), from.shape().begin(), from.rank(),
+                    tensor_.bytes());
 }
 
 Tensor MutableArray::view() {
@@ -20,14 +21,17 @@ Tensor MutableArray::view() {
   return Tensor(node);
 }
 
-void MutableArray::write(std::span<const int64_t> first, std::span<const int64_t> count, const Tensor& value) {
-  if (frozen_) throw error("this buffer is frozen").hint("freeze gives the tensor; make a new buffer to go on writing");
+void MutableArray::write(std::span<const int64_t> first, std::span<const int64_t> count,
+                         const Tensor& value) {
+  if (frozen_)
+    throw error("this buffer is frozen").hint("freeze gives the tensor; make a new buffer to go on writing");
   Shape box(count);
   Tensor wide = expand(cast(value, dtype()), box).dense();
   int64_t offset = 0;
   for (int d = 0; d < shape().rank(); ++d) {
     if (first[size_t(d)] < 0 || first[size_t(d)] + box[d] > shape()[d])
-      throw error("positions {} to {} of dim {}, which has {}", first[size_t(d)] + 1, first[size_t(d)] + box[d], d + 1, shape()[d]);
+      throw error("positions {} to {} of dim {}, which has {}", first[size_t(d)] + 1,
+                  first[size_t(d)] + box[d], d + 1, shape()[d]);
     offset += first[size_t(d)] * tensor_.strides()[d];
   }
   cpu::copy_into_strided(size_of(dtype()), wide.bytes(), tensor_.strides().begin(), box.begin(), box.rank(),

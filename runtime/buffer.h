@@ -1,5 +1,6 @@
-// The mutable array of the language (wane.buffer). Reading gives views that remember the version they were taken at;
-// a view read after a later write is an error that names both lines, never a silent change of a value.
+// The mutable array of the language (wane.buffer). Reading gives views that remember the version they were
+// taken at; a view read after a later write is an error that names both lines, never a silent change of a
+// value.
 #pragma once
 
 #include <span>

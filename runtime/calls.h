@@ -1,5 +1,5 @@
-// Everything that is not a map or a reduction of rows: runs at once, in program order. Each call checks shapes,
-// flushes its operands and dispatches to the back end. Dims are 0-based here.
+// Everything that is not a map or a reduction of rows: runs at once, in program order. Each call checks
+// shapes, flushes its operands and dispatches to the back end. Dims are 0-based here.
 #pragma once
 
 #include <cstdint>
@@ -14,23 +14,26 @@
 
 namespace wane {
 
-// x [.., k] by w [out, k], both read as floats; y [.., out] in the dtype of x (bf16 where both are and the CPU has it;
-// else f32 arithmetic). `bias` [out] may be empty. The layout of w is made once and kept with it. `out_dtype`
-// overrides the result's dtype (f32 or bf16).
+// x [.., k] by w [out, k], both read as floats; y [.., out] in the dtype of x (bf16 where both are and the
+// CPU has it; else f32 arithmetic). `bias` [out] may be empty. The layout of w is made once and kept with it.
+// `out_dtype` overrides the result's dtype (f32 or bf16).
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, std::optional<DType> out_dtype = {});
 // x [.., m, k] by y [.., k, n]; leading dims broadcast. i8 by i8 gives i32.
 Tensor matmul(const Tensor& x, const Tensor& y);
 
 Tensor concat(std::span<const Tensor> parts, int dim);
 // x with `value` (broadcast) at the box [first, first + count) of every dim.
-Tensor with(const Tensor& x, std::span<const int64_t> first, std::span<const int64_t> count, const Tensor& value);
-Tensor gather(const Tensor& x, int dim, const Tensor& positions); // positions 0-based, along dim, of any shape (1-d picks slices)
-Tensor embedding(const Tensor& tokens, const Tensor& table);      // tokens i32 [..] -> [.., width]
+Tensor with(const Tensor& x, std::span<const int64_t> first, std::span<const int64_t> count,
+            const Tensor& value);
+Tensor gather(const Tensor& x, int dim,
+              const Tensor& positions); // positions 0-based, along dim, of any shape (1-d picks slices)
+Tensor embedding(const Tensor& tokens, const Tensor& table); // tokens i32 [..] -> [.., width]
 Tensor flip(const Tensor& x, int dim);
 Tensor tile(const Tensor& x, const Shape& repeats);
 
 Tensor cumsum(const Tensor& x, int dim);
-std::pair<Tensor, Tensor> sort(const Tensor& x, int dim, bool descending = false);  // values, positions (0-based i32)
+std::pair<Tensor, Tensor> sort(const Tensor& x, int dim,
+                               bool descending = false); // values, positions (0-based i32)
 std::pair<Tensor, Tensor> topk(const Tensor& x, int64_t k, int dim);
 Tensor quantile(const Tensor& x, double p, int dim);
 double quantile_all(const Tensor& x, double p);
@@ -39,7 +42,7 @@ Tensor hadamard(const Tensor& x, int dim);
 Tensor softmax(const Tensor& x, int dim);
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps); // in f32, rounded once to x's dtype
 Tensor logsumexp(const Tensor& x, int dim);
-Tensor diag(const Tensor& x);      // of a matrix its diagonal, of a vector the matrix
+Tensor diag(const Tensor& x); // of a matrix its diagonal, of a vector the matrix
 
 Tensor cholesky(const Tensor& x);      // lower; f32 or f64
 Tensor inverse(const Tensor& x);       // of a positive definite matrix
@@ -51,23 +54,28 @@ Tensor solve_triangular(const Tensor& x, const Tensor& b, bool upper);
 Tensor rope(const Tensor& x, const Tensor& positions, const Tensor& freqs, double factor = 1);
 std::vector<double> rope_frequencies(int64_t dim, double theta);
 
-// -- random streams (random.h): element i of a draw is a function of (seed, stream, draw number, i) ------------
+// -- random streams (random.h): element i of a draw is a function of (seed, stream, draw number, i)
+// ------------
 Tensor uniform(const Shape& shape, DType dtype, uint64_t key);
 Tensor randn(const Shape& shape, DType dtype, uint64_t key);
 
-// -- rows of logits, f32 [rows, vocabulary] ------------------------------------------------------------------
+// -- rows of logits, f32 [rows, vocabulary]
+// ------------------------------------------------------------------
 struct TokenScore {
   double kl = 0, nll = 0, nll_base = 0;
   int32_t top1 = 0, top1_base = 0;
 };
-std::vector<double> cross_entropy(const Tensor& logits, std::span<const int32_t> targets); // nats; -1 is skipped (0)
-std::vector<TokenScore> compare_logits(const Tensor& logits, const Tensor& base, std::span<const int32_t> targets);
-int32_t sample(const Tensor& logits, int64_t row, double temperature, int64_t top_k, double top_p, double u01);
+std::vector<double> cross_entropy(const Tensor& logits,
+                                  std::span<const int32_t> targets); // nats; -1 is skipped (0)
+std::vector<TokenScore> compare_logits(const Tensor& logits, const Tensor& base,
+                                       std::span<const int32_t> targets);
+int32_t sample(const Tensor& logits, int64_t row, double temperature, int64_t top_k, double top_p,
+               double u01);
 
 // Keys and values of one batch, per layer and sample; the one mutable noun of a model (kv_cache.h).
 class KvCache;
-// q [batch, tokens, heads, dim], k and v [batch, tokens, kv_heads, dim]: appends k and v at each sample's position
-// and attends causally. Without a cache (nullptr) only these tokens are seen, at positions 0...
+// q [batch, tokens, heads, dim], k and v [batch, tokens, kv_heads, dim]: appends k and v at each sample's
+// position and attends causally. Without a cache (nullptr) only these tokens are seen, at positions 0...
 Tensor attend(KvCache* cache, const std::string& layer, const Tensor& q, const Tensor& k, const Tensor& v,
               int64_t window, double scale);
 

@@ -9,10 +9,13 @@ namespace wane {
 namespace {
 
 void check_dim(const char* op, const Tensor& x, int dim) {
-  if (dim < 0 || dim >= x.rank()) throw error("{}: dim {} of a tensor with {} dims", op, dim + 1, x.rank()).note("tensor", describe(x));
+  if (dim < 0 || dim >= x.rank())
+    throw error("{}: dim {} of a tensor with {} dims", op, dim + 1, x.rank()).note("tensor", describe(x));
 }
 
-std::byte* at_offset(const Tensor& t, int64_t elements) { return t.bytes() + elements * int64_t(size_of(t.dtype())); }
+std::byte* at_offset(const Tensor& t, int64_t elements) {
+  return t.bytes() + elements * int64_t(size_of(t.dtype()));
+}
 
 } // namespace
 
@@ -26,8 +29,10 @@ Tensor concat(std::span<const Tensor> parts, int dim) {
     Shape other = parts[i].shape();
     if (other.rank() == shape.rank()) other[dim] = 0;
     if (!(other == shape))
-      throw error("concat: shapes differ outside dim {}: {} and {}", dim + 1, to_string(parts[0].shape()), to_string(parts[i].shape()))
-          .note("first", describe(parts[0])).note(fmt::format("part {}", i + 1), describe(parts[i]));
+      throw error("concat: shapes differ outside dim {}: {} and {}", dim + 1, to_string(parts[0].shape()),
+                  to_string(parts[i].shape()))
+          .note("first", describe(parts[0]))
+          .note(fmt::format("part {}", i + 1), describe(parts[i]));
     dtype = promote(dtype, parts[i].dtype());
   }
   for (auto& part : parts) shape[dim] += part.shape()[dim];
@@ -37,29 +42,37 @@ Tensor concat(std::span<const Tensor> parts, int dim) {
   for (auto& part : parts) {
     Tensor x = cast(part, dtype).dense();
     if (x.count() > 0)
-      cpu::copy_into_strided(size_of(dtype), x.bytes(), strides.begin(), x.shape().begin(), x.rank(), at_offset(out, place * strides[dim]));
+      cpu::copy_into_strided(size_of(dtype), x.bytes(), strides.begin(), x.shape().begin(), x.rank(),
+                             at_offset(out, place * strides[dim]));
     place += part.shape()[dim];
   }
   return out;
 }
 
-Tensor with(const Tensor& x, std::span<const int64_t> first, std::span<const int64_t> count, const Tensor& value) {
+Tensor with(const Tensor& x, std::span<const int64_t> first, std::span<const int64_t> count,
+            const Tensor& value) {
   Shape box(count);
   Tensor from = x.dense();
   int64_t offset = 0;
   Strides strides = dense_strides(x.shape());
   for (int d = 0; d < x.rank(); ++d) {
     if (first[size_t(d)] < 0 || box[d] < 0 || first[size_t(d)] + box[d] > x.shape()[d])
-      throw error("with: positions {} to {} of dim {}, which has {}", first[size_t(d)] + 1, first[size_t(d)] + box[d], d + 1, x.shape()[d]).note("tensor", describe(x));
+      throw error("with: positions {} to {} of dim {}, which has {}", first[size_t(d)] + 1,
+                  first[size_t(d)] + box[d], d + 1, x.shape()[d])
+          .note("tensor", describe(x));
     offset += first[size_t(d)] * strides[d];
   }
   Shape fits;
   if (!broadcast(value.shape(), box, fits) || !(fits == box))
-    throw error("with: a value of shape {} does not fill {}", to_string(value.shape()), to_string(box)).note("tensor", describe(x)).note("value", describe(value));
+    throw error("with: a value of shape {} does not fill {}", to_string(value.shape()), to_string(box))
+        .note("tensor", describe(x))
+        .note("value", describe(value));
   Tensor wide = expand(cast(value, x.dtype()), box).dense();
   Tensor out = empty(x.shape(), x.dtype(), "with");
   if (out.count() > 0) std::memcpy(out.bytes(), from.bytes(), size_t(out.count()) * size_of(out.dtype()));
-  if (wide.count() > 0) cpu::copy_into_strided(size_of(x.dtype()), wide.bytes(), strides.begin(), box.begin(), box.rank(), at_offset(out, offset));
+  if (wide.count() > 0)
+    cpu::copy_into_strided(size_of(x.dtype()), wide.bytes(), strides.begin(), box.begin(), box.rank(),
+                           at_offset(out, offset));
   return out;
 }
 
@@ -72,7 +85,8 @@ Tensor gather(const Tensor& x, int dim, const Tensor& positions) {
   int64_t n = x.shape()[dim];
   for (int64_t i = 0; i < p.count(); ++i)
     if (p.data<int64_t>()[i] < 0 || p.data<int64_t>()[i] >= n)
-      throw error("gather: position {} of dim {}, which has {}", p.data<int64_t>()[i] + 1, dim + 1, n).note("tensor", describe(x));
+      throw error("gather: position {} of dim {}, which has {}", p.data<int64_t>()[i] + 1, dim + 1, n)
+          .note("tensor", describe(x));
   Shape shape = x.shape();
   shape[dim] = p.count();
   int64_t outer = 1, inner = 1;
@@ -84,8 +98,12 @@ Tensor gather(const Tensor& x, int dim, const Tensor& positions) {
 }
 
 Tensor embedding(const Tensor& tokens, const Tensor& table) {
-  if (table.rank() != 2) throw error("embedding: the table is {}, expected [rows x width]", to_string(table.shape())).note("table", describe(table));
-  if (is_float(tokens.dtype())) throw error("embedding: tokens are {}, expected whole numbers", name_of(tokens.dtype())).note("tokens", describe(tokens));
+  if (table.rank() != 2)
+    throw error("embedding: the table is {}, expected [rows x width]", to_string(table.shape()))
+        .note("table", describe(table));
+  if (is_float(tokens.dtype()))
+    throw error("embedding: tokens are {}, expected whole numbers", name_of(tokens.dtype()))
+        .note("tokens", describe(tokens));
   Tensor ids = cast(tokens, DType::i32).dense();
   Shape shape = tokens.shape();
   shape.push_back(table.shape()[1]);
@@ -95,7 +113,9 @@ Tensor embedding(const Tensor& tokens, const Tensor& table) {
   if (source && table.node()->produced.expired()) { // rows straight from where they lie
     for (int64_t i = 0; i < ids.count(); ++i) {
       int32_t id = ids.data<int32_t>()[i];
-      if (id < 0 || id >= rows) throw error("embedding: token {} at place {} of a table with {} rows", id, i + 1, rows).note("table", describe(table));
+      if (id < 0 || id >= rows)
+        throw error("embedding: token {} at place {} of a table with {} rows", id, i + 1, rows)
+            .note("table", describe(table));
       source->read_rows(id, 1, at_offset(out, i * width));
     }
     return out;

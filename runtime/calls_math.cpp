@@ -1,5 +1,5 @@
-// Products. The compute type follows the operands: bf16 where both are and the CPU multiplies it natively, i8 by i8
-// in i32, f64 in f64, everything else in f32.
+// Products. The compute type follows the operands: bf16 where both are and the CPU multiplies it natively, i8
+// by i8 in i32, f64 in f64, everything else in f32.
 #include <algorithm>
 
 #include "runtime/calls.h"
@@ -28,24 +28,29 @@ DType tile_dtype(DType compute, DType result) {
 }
 
 Error inner_sizes(const char* op, const Tensor& left, const Tensor& right, int64_t a, int64_t b) {
-  return error("{}: inner sizes differ: {} and {}", op, a, b).note("left", describe(left)).note("right", describe(right));
+  return error("{}: inner sizes differ: {} and {}", op, a, b)
+      .note("left", describe(left))
+      .note("right", describe(right));
 }
 
 // Types that the packing reads by itself; others are converted first.
 bool packs_from(DType source, DType compute) {
-  return source == compute || (compute != DType::i8 && (source == DType::bf16 || source == DType::f16 || source == DType::f32));
+  return source == compute
+         || (compute != DType::i8 && (source == DType::bf16 || source == DType::f16 || source == DType::f32));
 }
 
 Tensor matrix_for(const Tensor& x, DType compute) {
   return packs_from(x.dtype(), compute) ? x.flushed() : cast(x, compute).flushed();
 }
 
-// The weights' layout is made at first use and kept with the node, so that all who share the weights share it.
+// The weights' layout is made at first use and kept with the node, so that all who share the weights share
+// it.
 PackedWeightsPtr packed(const Tensor& w, DType compute) {
   Node& node = *w.node();
   if (node.packed && node.packed->dtype() == compute) return node.packed;
   Tensor t = matrix_for(w, compute);
-  node.packed = pack_weights(compute, t.dtype(), t.bytes(), t.shape()[0], t.shape()[1], t.strides()[0], t.strides()[1], w.origin());
+  node.packed = pack_weights(compute, t.dtype(), t.bytes(), t.shape()[0], t.shape()[1], t.strides()[0],
+                             t.strides()[1], w.origin());
   return node.packed;
 }
 
@@ -58,17 +63,25 @@ Tensor left_operand(const Tensor& x, DType compute) {
 void check_floats(const char* op, const Tensor& x, const Tensor& y) {
   if (x.dtype() == DType::i8 && y.dtype() == DType::i8) return;
   for (auto* t : {&x, &y})
-    if (!is_float(t->dtype())) throw error("{}: {} operand; floats or i8 by i8 expected", op, name_of(t->dtype())).note("left", describe(x)).note("right", describe(y));
+    if (!is_float(t->dtype()))
+      throw error("{}: {} operand; floats or i8 by i8 expected", op, name_of(t->dtype()))
+          .note("left", describe(x))
+          .note("right", describe(y));
 }
 
 } // namespace
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optional<DType> out_dtype) {
-  if (w.rank() != 2 || x.rank() < 1) throw error("linear: expected x [.., in] and weights [out, in]").note("x", describe(x)).note("weights", describe(w));
+  if (w.rank() != 2 || x.rank() < 1)
+    throw error("linear: expected x [.., in] and weights [out, in]")
+        .note("x", describe(x))
+        .note("weights", describe(w));
   int64_t k = w.shape()[1], n = w.shape()[0];
-  if (x.shape().back() != k) throw inner_sizes("linear", x, w, x.shape().back(), k).hint("weights are [out, in]");
+  if (x.shape().back() != k)
+    throw inner_sizes("linear", x, w, x.shape().back(), k).hint("weights are [out, in]");
   check_floats("linear", x, w);
-  if (bias && bias.count() != n) throw error("linear: a bias of {} for {} outputs", bias.count(), n).note("bias", describe(bias));
+  if (bias && bias.count() != n)
+    throw error("linear: a bias of {} for {} outputs", bias.count(), n).note("bias", describe(bias));
   DType compute = compute_dtype(x.dtype(), w.dtype());
   DType result = out_dtype ? *out_dtype : result_dtype(x.dtype(), w.dtype(), compute);
   Shape shape = x.shape();
@@ -91,10 +104,12 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
 }
 
 Tensor matmul(const Tensor& x, const Tensor& y) {
-  if (x.rank() < 2 || y.rank() < 2) throw error("matmul: matrices expected").note("left", describe(x)).note("right", describe(y));
+  if (x.rank() < 2 || y.rank() < 2)
+    throw error("matmul: matrices expected").note("left", describe(x)).note("right", describe(y));
   int64_t m = x.shape()[x.rank() - 2], k = x.shape().back(), n = y.shape().back();
   if (y.shape()[y.rank() - 2] != k)
-    throw inner_sizes("matmul", x, y, k, y.shape()[y.rank() - 2]).hint("weights are [out, in]: use wane.linear(x, w) or x:matmul(w:t())");
+    throw inner_sizes("matmul", x, y, k, y.shape()[y.rank() - 2])
+        .hint("weights are [out, in]: use wane.linear(x, w) or x:matmul(w:t())");
   check_floats("matmul", x, y);
   DType compute = compute_dtype(x.dtype(), y.dtype());
   DType result = result_dtype(x.dtype(), y.dtype(), compute);
@@ -128,8 +143,12 @@ Tensor matmul(const Tensor& x, const Tensor& y) {
     const std::byte* w = right.bytes() + right_at * int64_t(size_of(right.dtype()));
     std::byte* to = out.bytes() + b * m * n * int64_t(size_of(tile));
     int64_t lda = left.strides()[left.rank() - 2];
-    if (right.dtype() == compute) matmul_plain(compute, a, m, lda, w, row, column, n, k, to, tile, n);
-    else matmul_packed(compute, a, m, lda, *pack_weights(compute, right.dtype(), w, n, k, column, row, current_origin()), to, tile, n, nullptr);
+    if (right.dtype() == compute)
+      matmul_plain(compute, a, m, lda, w, row, column, n, k, to, tile, n);
+    else
+      matmul_packed(compute, a, m, lda,
+                    *pack_weights(compute, right.dtype(), w, n, k, column, row, current_origin()), to, tile,
+                    n, nullptr);
   }
   return cast(out, result);
 }

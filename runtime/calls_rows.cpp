@@ -8,12 +8,17 @@ namespace wane {
 namespace {
 
 void check_dim(const char* op, const Tensor& x, int dim) {
-  if (dim < 0 || dim >= x.rank()) throw error("{}: dim {} of a tensor with {} dims", op, dim + 1, x.rank()).note("tensor", describe(x));
+  if (dim < 0 || dim >= x.rank())
+    throw error("{}: dim {} of a tensor with {} dims", op, dim + 1, x.rank()).note("tensor", describe(x));
 }
 
 // x with `dim` last, dense; and the way back.
-Tensor dim_last(const Tensor& x, int dim) { return dim == x.rank() - 1 ? x.dense() : transpose(x, dim, x.rank() - 1).dense(); }
-Tensor dim_back(const Tensor& x, int dim) { return dim == x.rank() - 1 ? x : transpose(x, dim, x.rank() - 1); }
+Tensor dim_last(const Tensor& x, int dim) {
+  return dim == x.rank() - 1 ? x.dense() : transpose(x, dim, x.rank() - 1).dense();
+}
+Tensor dim_back(const Tensor& x, int dim) {
+  return dim == x.rank() - 1 ? x : transpose(x, dim, x.rank() - 1);
+}
 
 int64_t rows_of(const Tensor& x) { return x.shape().back() ? x.count() / x.shape().back() : 0; }
 
@@ -27,7 +32,8 @@ Tensor cumsum(const Tensor& x, int dim) {
   int64_t outer = 1, inner = 1;
   for (int d = 0; d < dim; ++d) outer *= x.shape()[d];
   for (int d = dim + 1; d < x.rank(); ++d) inner *= x.shape()[d];
-  if (out.count() > 0) cpu::cumsum(in.dtype(), in.bytes(), out.bytes(), out_dtype, outer, x.shape()[dim], inner);
+  if (out.count() > 0)
+    cpu::cumsum(in.dtype(), in.bytes(), out.bytes(), out_dtype, outer, x.shape()[dim], inner);
   return out;
 }
 
@@ -35,18 +41,23 @@ std::pair<Tensor, Tensor> sort(const Tensor& x, int dim, bool descending) {
   check_dim("sort", x, dim);
   Tensor in = dim_last(x, dim);
   Tensor values = empty(in.shape(), x.dtype(), "sort"), positions = empty(in.shape(), DType::i32, "argsort");
-  if (in.count() > 0) cpu::sort_rows(x.dtype(), in.bytes(), values.bytes(), positions.data<int32_t>(), rows_of(in), in.shape().back(), descending);
+  if (in.count() > 0)
+    cpu::sort_rows(x.dtype(), in.bytes(), values.bytes(), positions.data<int32_t>(), rows_of(in),
+                   in.shape().back(), descending);
   return {dim_back(values, dim), dim_back(positions, dim)};
 }
 
 std::pair<Tensor, Tensor> topk(const Tensor& x, int64_t k, int dim) {
   check_dim("topk", x, dim);
-  if (k < 0 || k > x.shape()[dim]) throw error("topk: {} of {} along dim {}", k, x.shape()[dim], dim + 1).note("tensor", describe(x));
+  if (k < 0 || k > x.shape()[dim])
+    throw error("topk: {} of {} along dim {}", k, x.shape()[dim], dim + 1).note("tensor", describe(x));
   Tensor in = dim_last(x, dim);
   Shape shape = in.shape();
   shape[shape.rank() - 1] = k;
   Tensor values = empty(shape, x.dtype(), "topk"), positions = empty(shape, DType::i32, "topk");
-  if (values.count() > 0) cpu::topk_rows(x.dtype(), in.bytes(), values.bytes(), positions.data<int32_t>(), rows_of(in), in.shape().back(), k);
+  if (values.count() > 0)
+    cpu::topk_rows(x.dtype(), in.bytes(), values.bytes(), positions.data<int32_t>(), rows_of(in),
+                   in.shape().back(), k);
   return {dim_back(values, dim), dim_back(positions, dim)};
 }
 
@@ -75,7 +86,8 @@ std::vector<int64_t> histogram(const Tensor& x, double lo, double hi, int64_t bi
 
 Tensor hadamard(const Tensor& x, int dim) {
   check_dim("hadamard", x, dim);
-  if (!is_float(x.dtype())) throw error("hadamard: floats expected, got {}", name_of(x.dtype())).note("tensor", describe(x));
+  if (!is_float(x.dtype()))
+    throw error("hadamard: floats expected, got {}", name_of(x.dtype())).note("tensor", describe(x));
   Tensor in = dim_last(x, dim);
   Tensor out = empty(in.shape(), x.dtype(), "hadamard");
   if (in.count() > 0) cpu::hadamard_rows(in.dtype(), in.bytes(), out.bytes(), rows_of(in), in.shape().back());
@@ -84,7 +96,8 @@ Tensor hadamard(const Tensor& x, int dim) {
 
 Tensor softmax(const Tensor& x, int dim) {
   check_dim("softmax", x, dim);
-  if (dim != x.rank() - 1) return transpose(softmax(transpose(x, dim, x.rank() - 1), x.rank() - 1), dim, x.rank() - 1);
+  if (dim != x.rank() - 1)
+    return transpose(softmax(transpose(x, dim, x.rank() - 1), x.rank() - 1), dim, x.rank() - 1);
   DType wide = x.dtype() == DType::f64 ? DType::f64 : DType::f32;
   Tensor v = cast(x, wide);
   Tensor e = map(Op::exp, map(Op::sub, v, reduce(Reduction::max, v, dim)));
@@ -94,7 +107,8 @@ Tensor softmax(const Tensor& x, int dim) {
 
 Tensor logsumexp(const Tensor& x, int dim) {
   check_dim("logsumexp", x, dim);
-  if (dim != x.rank() - 1) return transpose(logsumexp(transpose(x, dim, x.rank() - 1), x.rank() - 1), dim, x.rank() - 1);
+  if (dim != x.rank() - 1)
+    return transpose(logsumexp(transpose(x, dim, x.rank() - 1), x.rank() - 1), dim, x.rank() - 1);
   Tensor v = cast(x, x.dtype() == DType::f64 ? DType::f64 : DType::f32);
   Tensor top = reduce(Reduction::max, v, dim);
   // A row of -inf has the maximum -inf: measured from 0 instead, so that no inf - inf appears.
@@ -105,7 +119,10 @@ Tensor logsumexp(const Tensor& x, int dim) {
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   if (x.rank() == 0 || weight.rank() != 1 || weight.shape()[0] != x.shape().back())
-    throw error("rms_norm: a weight {} for rows of {}", to_string(weight.shape()), x.rank() ? x.shape().back() : 1).note("x", describe(x)).note("weight", describe(weight));
+    throw error("rms_norm: a weight {} for rows of {}", to_string(weight.shape()),
+                x.rank() ? x.shape().back() : 1)
+        .note("x", describe(x))
+        .note("weight", describe(weight));
   Tensor v = cast(x, DType::f32);
   double n = double(x.shape().back());
   Tensor mean = map(Op::div, reduce(Reduction::sumsq, v, x.rank() - 1), full({}, DType::f32, n));
@@ -117,7 +134,7 @@ Tensor diag(const Tensor& x) {
   Tensor t = x.dense();
   if (x.rank() == 2) {
     auto node = std::make_shared<Node>(*t.node());
-  node->packed = nullptr;
+    node->packed = nullptr;
     int64_t n = std::min(x.shape()[0], x.shape()[1]);
     node->shape = {n};
     node->strides = {x.shape()[1] + 1};
@@ -134,14 +151,19 @@ Tensor diag(const Tensor& x) {
 }
 
 Tensor rope(const Tensor& x, const Tensor& positions, const Tensor& freqs, double factor) {
-  if (x.rank() != 4 || x.shape()[3] % 2) throw error("rope: expected [batch, tokens, heads, dim] with an even dim").note("tensor", describe(x));
+  if (x.rank() != 4 || x.shape()[3] % 2)
+    throw error("rope: expected [batch, tokens, heads, dim] with an even dim").note("tensor", describe(x));
   int64_t batch = x.shape()[0], tokens = x.shape()[1];
-  if (freqs.count() != x.shape()[3] / 2) throw error("rope: {} frequencies for heads of {}", freqs.count(), x.shape()[3]).note("tensor", describe(x));
-  if (positions.count() != batch * tokens) throw error("rope: {} positions for {} samples of {} tokens", positions.count(), batch, tokens);
+  if (freqs.count() != x.shape()[3] / 2)
+    throw error("rope: {} frequencies for heads of {}", freqs.count(), x.shape()[3])
+        .note("tensor", describe(x));
+  if (positions.count() != batch * tokens)
+    throw error("rope: {} positions for {} samples of {} tokens", positions.count(), batch, tokens);
   Tensor in = x.dense(), p = cast(positions, DType::i32).dense(), f = cast(freqs, DType::f64).dense();
   Tensor out = empty(x.shape(), x.dtype(), "rope");
   if (out.count() > 0)
-    cpu::rope(x.dtype(), in.bytes(), out.bytes(), batch * tokens, x.shape()[2], x.shape()[3], p.data<int32_t>(), f.data<double>(), float(factor));
+    cpu::rope(x.dtype(), in.bytes(), out.bytes(), batch * tokens, x.shape()[2], x.shape()[3],
+              p.data<int32_t>(), f.data<double>(), float(factor));
   return out;
 }
 
@@ -151,12 +173,14 @@ std::vector<double> rope_frequencies(int64_t dim, double theta) {
   return freqs;
 }
 
-// -- rows of logits ------------------------------------------------------------------------------------------
+// -- rows of logits
+// ------------------------------------------------------------------------------------------
 
 namespace {
 
 Tensor logit_rows(const char* op, const Tensor& logits) {
-  if (logits.rank() != 2) throw error("{}: logits are [rows x vocabulary]", op).note("logits", describe(logits));
+  if (logits.rank() != 2)
+    throw error("{}: logits are [rows x vocabulary]", op).note("logits", describe(logits));
   return cast(logits, DType::f32).dense();
 }
 
@@ -165,15 +189,18 @@ Tensor logit_rows(const char* op, const Tensor& logits) {
 std::vector<double> cross_entropy(const Tensor& logits, std::span<const int32_t> targets) {
   Tensor x = logit_rows("cross_entropy", logits);
   int64_t rows = x.shape()[0], vocab = x.shape()[1];
-  if (int64_t(targets.size()) != rows) throw error("cross_entropy: {} targets for {} rows", targets.size(), rows);
+  if (int64_t(targets.size()) != rows)
+    throw error("cross_entropy: {} targets for {} rows", targets.size(), rows);
   std::vector<double> nll(targets.size());
   cpu::nll_rows(x.data<float>(), rows, vocab, vocab, targets.data(), nll.data());
   return nll;
 }
 
-std::vector<TokenScore> compare_logits(const Tensor& logits, const Tensor& base, std::span<const int32_t> targets) {
+std::vector<TokenScore> compare_logits(const Tensor& logits, const Tensor& base,
+                                       std::span<const int32_t> targets) {
   Tensor x = logit_rows("compare", logits), y = logit_rows("compare", base);
-  if (!(x.shape() == y.shape())) throw error("compare: logits of different shapes").note("logits", describe(x)).note("base", describe(y));
+  if (!(x.shape() == y.shape()))
+    throw error("compare: logits of different shapes").note("logits", describe(x)).note("base", describe(y));
   int64_t rows = x.shape()[0], vocab = x.shape()[1];
   if (int64_t(targets.size()) != rows) throw error("compare: {} targets for {} rows", targets.size(), rows);
   std::vector<cpu::KlRow> raw(targets.size());
@@ -183,10 +210,12 @@ std::vector<TokenScore> compare_logits(const Tensor& logits, const Tensor& base,
   return out;
 }
 
-int32_t sample(const Tensor& logits, int64_t row, double temperature, int64_t top_k, double top_p, double u01) {
+int32_t sample(const Tensor& logits, int64_t row, double temperature, int64_t top_k, double top_p,
+               double u01) {
   Tensor x = logit_rows("sample", logits);
   if (row < 0 || row >= x.shape()[0]) throw error("sample: row {} of {}", row + 1, x.shape()[0]);
-  return cpu::sample_row(x.data<float>() + row * x.shape()[1], x.shape()[1], float(temperature), top_k, top_p, u01);
+  return cpu::sample_row(x.data<float>() + row * x.shape()[1], x.shape()[1], float(temperature), top_k, top_p,
+                         u01);
 }
 
 } // namespace wane

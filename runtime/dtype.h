@@ -1,4 +1,5 @@
-// Storage types of tensors. Every float type is computed in f32 (f64 in f64) and rounded to nearest even on store.
+// Storage types of tensors. Every float type is computed in f32 (f64 in f64) and rounded to nearest even on
+// store.
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
-// One kind of error for the whole engine. An Error says what is wrong with the values, then which operands were
-// involved, then at most one hint; the border to Lua adds the place. Its Fault is also the process's exit code.
+// One kind of error for the whole engine. An Error says what is wrong with the values, then which operands
+// were involved, then at most one hint; the border to Lua adds the place. Its Fault is also the process's
+// exit code.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +47,9 @@ public:
     notes_.emplace_back(std::move(label), std::move(text));
     return *this;
   }
-  Error&& note(std::string label, std::string text) && { return std::move(note(std::move(label), std::move(text))); }
+  Error&& note(std::string label, std::string text) && {
+    return std::move(note(std::move(label), std::move(text)));
+  }
   Error& hint(std::string text) & {
     hint_ = std::move(text);
     return *this;
@@ -82,7 +85,8 @@ template <class... A> Error error(Fault fault, fmt::format_string<A...> text, A&
 // The known name with the least edit distance to `name`, or "" when none is near enough to be meant.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 
-// Ctrl-C. The flag is sticky: once set, every poll throws until the host clears it (the REPL, before a new line).
+// Ctrl-C. The flag is sticky: once set, every poll throws until the host clears it (the REPL, before a new
+// line).
 void request_interrupt() noexcept;
 void clear_interrupt() noexcept;
 bool interrupt_requested() noexcept;

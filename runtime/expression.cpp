@@ -58,7 +58,8 @@ private:
 } // namespace
 
 Tensor from_expression(const Tensor& expression) {
-  Tensor t = from_source(expression.shape(), expression.dtype(), std::make_shared<ExpressionSource>(expression), "quantize");
+  Tensor t = from_source(expression.shape(), expression.dtype(),
+                         std::make_shared<ExpressionSource>(expression), "quantize");
   return t;
 }
 

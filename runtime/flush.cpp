@@ -40,9 +40,12 @@ private:
   int16_t visit(const NodePtr& node) {
     if (auto found = index_.find(node.get()); found != index_.end()) return found->second;
     if (pending(*node) && node != root_) {
-      // Computed inside an earlier program already: cheap once, but the second reader gets the stored elements.
-      if (node->was_interior && node.use_count() > 2) flush(node);
-      else node->was_interior = true;
+      // Computed inside an earlier program already: cheap once, but the second reader gets the stored
+      // elements.
+      if (node->was_interior && node.use_count() > 2)
+        flush(node);
+      else
+        node->was_interior = true;
     }
     Step step{.kind = StepKind::input, .dtype = node->dtype};
     if (node->kind == NodeKind::constant) {
@@ -55,7 +58,8 @@ private:
       step.reduction = node->reduction;
       for (size_t i = 0; i < 3 && node->args[i]; ++i) step.args[i] = visit(node->args[i]);
       program.reductions += step.kind == StepKind::reduce;
-      if (step.kind == StepKind::map && step.op == Op::lookup) program.tables.push_back(program.steps[size_t(step.args[1])].index);
+      if (step.kind == StepKind::map && step.op == Op::lookup)
+        program.tables.push_back(program.steps[size_t(step.args[1])].index);
     } else {
       step.index = int16_t(program.inputs++);
       leaves.push_back(Tensor(node).flushed());
@@ -142,7 +146,8 @@ void plan_flat(Builder& build, Launch& launch, const Shape& shape) {
   for (size_t i = 0; i < build.leaves.size(); ++i) {
     const Tensor& leaf = build.leaves[i];
     bool table = build.program.is_table(int(i));
-    strides.push_back(table ? broadcast_strides({}, {}, shape) : broadcast_strides(leaf.shape(), leaf.strides(), shape));
+    strides.push_back(table ? broadcast_strides({}, {}, shape)
+                            : broadcast_strides(leaf.shape(), leaf.strides(), shape));
   }
   Shape merged = shape;
   strides.push_back(dense_strides(shape)); // the result keeps the order of its elements
@@ -156,7 +161,8 @@ void plan_flat(Builder& build, Launch& launch, const Shape& shape) {
   launch.outer = drop_last(merged);
   launch.rows = launch.outer.count();
   std::vector<bool> per_row;
-  for (size_t i = 0; i < strides.size(); ++i) per_row.push_back(strides[i].back() == 0 && launch.n > 1 && !build.program.is_table(int(i)));
+  for (size_t i = 0; i < strides.size(); ++i)
+    per_row.push_back(strides[i].back() == 0 && launch.n > 1 && !build.program.is_table(int(i)));
   mark_rows(build, per_row);
   build.program.steps[size_t(build.program.outputs[0])].per_row = false;
   fill_inputs(build, launch, strides, true);
@@ -172,7 +178,8 @@ void plan_rows(Builder& build, Launch& launch, const Shape& shape, int64_t row) 
   for (size_t i = 0; i < build.leaves.size(); ++i) {
     const Tensor& leaf = build.leaves[i];
     bool table = build.program.is_table(int(i));
-    Strides s = table ? broadcast_strides({}, {}, full) : broadcast_strides(leaf.shape(), leaf.strides(), full);
+    Strides s =
+        table ? broadcast_strides({}, {}, full) : broadcast_strides(leaf.shape(), leaf.strides(), full);
     bool one = leaf.rank() == 0 || leaf.shape().back() == 1;
     inner.push_back(one && row > 1 ? 0 : row == 1 ? 1 : s.back());
     per_row.push_back(one && row > 1 && !table);
@@ -188,7 +195,8 @@ void plan_rows(Builder& build, Launch& launch, const Shape& shape, int64_t row) 
   mark_rows(build, per_row);
   for (size_t s = 0; s < build.program.steps.size(); ++s) { // a wide constant makes its map wide
     auto& step = build.program.steps[s];
-    if (step.kind == StepKind::map && row > 1) step.per_row = build.step_nodes[s]->shape.rank() == 0 || build.step_nodes[s]->shape.back() == 1;
+    if (step.kind == StepKind::map && row > 1)
+      step.per_row = build.step_nodes[s]->shape.rank() == 0 || build.step_nodes[s]->shape.back() == 1;
   }
   fill_inputs(build, launch, strides, false);
   for (size_t i = 0; i < inner.size(); ++i)
@@ -235,8 +243,10 @@ void flush(const NodePtr& node) {
     try {
       Builder build(node);
       Launch launch;
-      if (node->row) plan_rows(build, launch, node->shape, node->row);
-      else plan_flat(build, launch, node->shape);
+      if (node->row)
+        plan_rows(build, launch, node->shape, node->row);
+      else
+        plan_flat(build, launch, node->shape);
       launch.outputs = {{buffer->data()}};
       if (auto seen = hook.load()) seen(build.program);
       ++counts.programs;

@@ -28,7 +28,8 @@ void KvCache::advance(int64_t tokens) {
 
 void KvCache::rewind(int64_t sample, int64_t position) {
   auto& s = *samples_.at(size_t(sample));
-  if (position < 0 || position > s.position) throw error("cache: cannot go from position {} to {}", s.position, position);
+  if (position < 0 || position > s.position)
+    throw error("cache: cannot go from position {} to {}", s.position, position);
   s.position = position;
 }
 
@@ -69,22 +70,29 @@ void append(KvRows& rows, const Tensor& k, const Tensor& v, int64_t sample, int6
 
 void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, KvCache* cache) {
   bool fits = q.rank() == 4 && k.rank() == 4 && k.shape() == v.shape() && q.shape()[0] == k.shape()[0]
-              && q.shape()[1] == k.shape()[1] && q.shape()[3] == k.shape()[3] && k.shape()[2] > 0 && q.shape()[2] % k.shape()[2] == 0;
+              && q.shape()[1] == k.shape()[1] && q.shape()[3] == k.shape()[3] && k.shape()[2] > 0
+              && q.shape()[2] % k.shape()[2] == 0;
   if (!fits)
-    throw error("attend: shapes do not fit: expected [batch, tokens, heads, dim] with heads a multiple of the key heads")
-        .note("queries", describe(q)).note("keys", describe(k)).note("values", describe(v));
-  if (cache && cache->samples() != q.shape()[0]) throw error("attend: {} samples for a cache of {}", q.shape()[0], cache->samples());
+    throw error("attend: shapes do not fit: expected [batch, tokens, heads, dim] with heads a multiple of "
+                "the key heads")
+        .note("queries", describe(q))
+        .note("keys", describe(k))
+        .note("values", describe(v));
+  if (cache && cache->samples() != q.shape()[0])
+    throw error("attend: {} samples for a cache of {}", q.shape()[0], cache->samples());
 }
 
 } // namespace
 
-Tensor attend(KvCache* cache, const std::string& layer, const Tensor& queries, const Tensor& keys, const Tensor& values, int64_t window, double scale) {
+Tensor attend(KvCache* cache, const std::string& layer, const Tensor& queries, const Tensor& keys,
+              const Tensor& values, int64_t window, double scale) {
   check_attention(queries, keys, values, cache);
   DType dtype = promote(queries.dtype(), promote(keys.dtype(), values.dtype()));
   if (dtype != DType::bf16) dtype = DType::f32;
   Tensor q = cast(queries, dtype).dense(), k = cast(keys, dtype).dense(), v = cast(values, dtype).dense();
   Tensor out = empty(q.shape(), dtype, "attend");
-  int64_t batch = q.shape()[0], tokens = q.shape()[1], heads = q.shape()[2], dim = q.shape()[3], kv_heads = k.shape()[2];
+  int64_t batch = q.shape()[0], tokens = q.shape()[1], heads = q.shape()[2], dim = q.shape()[3],
+          kv_heads = k.shape()[2];
   size_t width = size_of(dtype);
   std::vector<cpu::AttentionArgs> sequences;
   for (int64_t b = 0; b < batch; ++b) {
@@ -94,11 +102,13 @@ Tensor attend(KvCache* cache, const std::string& layer, const Tensor& queries, c
     if (cache) {
       KvRows& rows = cache->sample(b).layers[layer];
       if (rows.keys && (rows.kv_heads != kv_heads || rows.dim != dim || rows.dtype != dtype))
-        throw error("attend: layer {} keeps {} heads of {} in {}, not {} of {} in {}", layer, rows.kv_heads, rows.dim, name_of(rows.dtype), kv_heads, dim, name_of(dtype));
+        throw error("attend: layer {} keeps {} heads of {} in {}, not {} of {} in {}", layer, rows.kv_heads,
+                    rows.dim, name_of(rows.dtype), kv_heads, dim, name_of(dtype));
       append(rows, k, v, b, start);
       key = rows.keys->data(), value = rows.values->data();
     }
-    sequences.push_back({dtype, q.bytes() + at, key, value, out.bytes() + at, tokens, start, heads, kv_heads, dim, heads * dim, kv_heads * dim, heads * dim, window, float(scale)});
+    sequences.push_back({dtype, q.bytes() + at, key, value, out.bytes() + at, tokens, start, heads, kv_heads,
+                         dim, heads * dim, kv_heads * dim, heads * dim, window, float(scale)});
   }
   if (q.count() > 0) cpu::attention(sequences);
   return out;

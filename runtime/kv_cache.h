@@ -1,6 +1,6 @@
-// Keys and values of a batch of samples. Samples may stand at different positions; a subset of a cache shares the
-// state of its samples, so that prompts of unequal length can be read in groups. Positions move by `advance`, once
-// per forward, not by attention.
+// Keys and values of a batch of samples. Samples may stand at different positions; a subset of a cache shares
+// the state of its samples, so that prompts of unequal length can be read in groups. Positions move by
+// `advance`, once per forward, not by attention.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Building maps and reductions: what dtype and shape come out, and what must be flushed first so that the pending
-// tree stays one that a single program can run.
+// Building maps and reductions: what dtype and shape come out, and what must be flushed first so that the
+// pending tree stays one that a single program can run.
 #include <algorithm>
 
 #include "runtime/cpu/kernels.h"
@@ -21,7 +21,9 @@ bool same_outer(const Shape& a, const Shape& b) {
 
 void require_kind(Op op, const Tensor& x, bool wants_integer) {
   if (wants_integer == !is_float(x.dtype())) return;
-  throw error("{}: {} expected, got {}", info(op).name, wants_integer ? "integers" : "floats", name_of(x.dtype())).note("tensor", describe(x));
+  throw error("{}: {} expected, got {}", info(op).name, wants_integer ? "integers" : "floats",
+              name_of(x.dtype()))
+      .note("tensor", describe(x));
 }
 
 struct Types {
@@ -36,7 +38,8 @@ Types result_types(Op op, std::span<const Tensor> args) {
   if (how.rule == ResultRule::integer)
     for (auto& arg : args) require_kind(op, arg, true);
   bool arithmetic = how.rule == ResultRule::same || how.rule == ResultRule::integer;
-  bool keeps_bool = op == Op::maximum || op == Op::minimum || op == Op::band || op == Op::bor || op == Op::bxor || op == Op::cast;
+  bool keeps_bool = op == Op::maximum || op == Op::minimum || op == Op::band || op == Op::bor
+                    || op == Op::bxor || op == Op::cast;
   if (t == DType::boolean && arithmetic && !keeps_bool) t = DType::i32;
   if (how.rule == ResultRule::real && !is_float(t)) t = DType::f32;
   bool truth = how.rule == ResultRule::truth || how.rule == ResultRule::logical;
@@ -47,14 +50,18 @@ Types result_types(Op op, std::span<const Tensor> args) {
 Tensor in_lane(const Tensor& x, DType compute) {
   Lane lane = lane_of(compute);
   if (lane_of(x.dtype()) == lane) return x;
-  DType full_type = lane == Lane::f32 ? DType::f32 : lane == Lane::f64 ? DType::f64 : lane == Lane::i64 ? DType::i64 : DType::i32;
+  DType full_type = lane == Lane::f32   ? DType::f32
+                    : lane == Lane::f64 ? DType::f64
+                    : lane == Lane::i64 ? DType::i64
+                                        : DType::i32;
   if (x.node()->kind == NodeKind::constant)
-    return is_float(x.dtype()) ? full(x.shape(), full_type, x.node()->value) : full(x.shape(), full_type, x.node()->integer);
+    return is_float(x.dtype()) ? full(x.shape(), full_type, x.node()->value)
+                               : full(x.shape(), full_type, x.node()->integer);
   return cast(x, full_type);
 }
 
-// A pending operand may stay pending when the result's rows are its rows: the same shape, or the same outer dims
-// with one value a row. Anything else would compute it many times over, or belongs to other rows.
+// A pending operand may stay pending when the result's rows are its rows: the same shape, or the same outer
+// dims with one value a row. Anything else would compute it many times over, or belongs to other rows.
 bool may_stay(const Node& arg, const Shape& shape, int64_t row) {
   bool per_row = same_outer(arg.shape, shape) && arg.shape.back() == 1;
   if (arg.row) {
@@ -74,9 +81,12 @@ void settle_limits(Node& node) {
   };
   auto measure = [&] {
     node.ops = 1 + int(sum([](const Node& a) { return a.ops; }));
-    node.inputs = int(sum([](const Node& a) { return pending(a) ? a.inputs : a.kind != NodeKind::constant; }));
+    node.inputs =
+        int(sum([](const Node& a) { return pending(a) ? a.inputs : a.kind != NodeKind::constant; }));
     node.reductions = (node.kind == NodeKind::reduce) + int(sum([](const Node& a) { return a.reductions; }));
-    node.retained = sum([](const Node& a) { return pending(a) ? a.retained : a.buffer ? int64_t(a.buffer->bytes()) : 0; });
+    node.retained = sum([](const Node& a) {
+      return pending(a) ? a.retained : a.buffer ? int64_t(a.buffer->bytes()) : 0;
+    });
     node.height = 1;
     for (auto& arg : node.args)
       if (arg) node.height = std::max(node.height, arg->height + 1);
@@ -84,7 +94,8 @@ void settle_limits(Node& node) {
   measure();
   static const int64_t retain_limit = int64_t(memory_use().ceiling / 4);
   // The largest pending operand goes first; a tree of leaves is always within the limits.
-  while (node.ops > kMaxOps || node.inputs > kMaxInputs || node.height > kMaxHeight || node.reductions > kMaxReductions || node.retained > retain_limit) {
+  while (node.ops > kMaxOps || node.inputs > kMaxInputs || node.height > kMaxHeight
+         || node.reductions > kMaxReductions || node.retained > retain_limit) {
     NodePtr largest;
     for (auto& arg : node.args)
       if (arg && pending(*arg) && (!largest || arg->ops > largest->ops)) largest = arg;
@@ -122,12 +133,14 @@ DType promote(DType a, DType b) {
 
 Tensor map(Op op, std::span<const Tensor> args) {
   const OpInfo& how = info(op);
-  if (int(args.size()) != how.arity) throw error(Fault::internal, "{}: {} operands, not {}", how.name, how.arity, args.size());
+  if (int(args.size()) != how.arity)
+    throw error(Fault::internal, "{}: {} operands, not {}", how.name, how.arity, args.size());
   auto [compute, result] = result_types(op, args);
   Shape shape = args[0].shape();
   for (size_t i = 1; i < args.size(); ++i)
     if (!broadcast(shape, args[i].shape(), shape)) {
-      Error e = error("{}: shapes do not fit: {} and {}", how.name, to_string(args[0].shape()), to_string(args[i].shape()));
+      Error e = error("{}: shapes do not fit: {} and {}", how.name, to_string(args[0].shape()),
+                      to_string(args[i].shape()));
       const char* labels[] = {"left", "right", "third"};
       for (size_t j = 0; j < args.size(); ++j) e.note(labels[j], describe(args[j]));
       throw e;
@@ -141,7 +154,9 @@ Tensor map(Op op, std::span<const Tensor> args) {
   node->made_by = how.name.data();
   size_t first = how.rule == ResultRule::chosen ? 1 : 0;
   for (size_t i = 0; i < args.size(); ++i) {
-    Tensor x = i >= first ? in_lane(args[i], compute) : args[i].dtype() == DType::boolean ? args[i] : cast(args[i], DType::boolean);
+    Tensor x = i >= first                          ? in_lane(args[i], compute)
+               : args[i].dtype() == DType::boolean ? args[i]
+                                                   : cast(args[i], DType::boolean);
     node->args[i] = x.node();
   }
   // Reductions among the operands fix the rows of the program.
@@ -165,7 +180,8 @@ Tensor map(Op op, const Tensor& a, const Tensor& b, const Tensor& c) {
 Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   if (x.node()->kind == NodeKind::constant && is_float(dtype))
-    return is_float(x.dtype()) ? full(x.shape(), dtype, x.node()->value) : full(x.shape(), dtype, x.node()->integer);
+    return is_float(x.dtype()) ? full(x.shape(), dtype, x.node()->value)
+                               : full(x.shape(), dtype, x.node()->integer);
   auto node = std::make_shared<Node>();
   node->kind = NodeKind::map;
   node->op = Op::cast;
@@ -179,9 +195,13 @@ Tensor cast(const Tensor& x, DType dtype) {
 
 Tensor lookup(const Tensor& x, const Tensor& table) {
   if (table.rank() != 1 || table.count() < 1 || table.count() > 256)
-    throw error("lookup: the table has shape {}, expected 1 to 256 entries", to_string(table.shape())).note("table", describe(table));
-  if (lane_of(table.dtype()) == Lane::i64) throw error("lookup: a table of i64; use i32").note("table", describe(table));
-  Tensor index = lane_of(x.dtype()) == Lane::f64 ? cast(x, DType::f32) : lane_of(x.dtype()) == Lane::i64 ? cast(x, DType::i32) : x;
+    throw error("lookup: the table has shape {}, expected 1 to 256 entries", to_string(table.shape()))
+        .note("table", describe(table));
+  if (lane_of(table.dtype()) == Lane::i64)
+    throw error("lookup: a table of i64; use i32").note("table", describe(table));
+  Tensor index = lane_of(x.dtype()) == Lane::f64   ? cast(x, DType::f32)
+                 : lane_of(x.dtype()) == Lane::i64 ? cast(x, DType::i32)
+                                                   : x;
   auto node = std::make_shared<Node>();
   node->kind = NodeKind::map;
   node->op = Op::lookup;
@@ -194,12 +214,14 @@ Tensor lookup(const Tensor& x, const Tensor& table) {
   return finish(node);
 }
 
-// -- reductions ----------------------------------------------------------------------------------------------
+// -- reductions
+// ----------------------------------------------------------------------------------------------
 
 namespace {
 
 bool in_row_template(Reduction kind, const Tensor& x, int dim) {
-  bool kept = kind == Reduction::sum || kind == Reduction::min || kind == Reduction::max || kind == Reduction::absmax || kind == Reduction::sumsq;
+  bool kept = kind == Reduction::sum || kind == Reduction::min || kind == Reduction::max
+              || kind == Reduction::absmax || kind == Reduction::sumsq;
   return kept && is_float(x.dtype()) && dim == x.rank() - 1;
 }
 
@@ -212,7 +234,10 @@ DType reduced_dtype(Reduction kind, DType dtype) {
   case Reduction::sum:
   case Reduction::sumsq:
   case Reduction::prod: return !is_float(dtype) ? DType::i64 : dtype == DType::f64 ? DType::f64 : DType::f32;
-  default: return !is_float(dtype) ? (dtype == DType::boolean ? DType::i32 : dtype) : dtype == DType::f64 ? DType::f64 : DType::f32;
+  default:
+    return !is_float(dtype)      ? (dtype == DType::boolean ? DType::i32 : dtype)
+           : dtype == DType::f64 ? DType::f64
+                                 : DType::f32;
   }
 }
 
@@ -233,19 +258,23 @@ cpu::Reduce cpu_reduction(Reduction kind) {
 }
 
 void check_not_empty(Reduction kind, const Tensor& x, int64_t n) {
-  bool needs = kind == Reduction::min || kind == Reduction::max || kind == Reduction::argmax || kind == Reduction::argmin;
+  bool needs = kind == Reduction::min || kind == Reduction::max || kind == Reduction::argmax
+               || kind == Reduction::argmin;
   if (needs && n == 0) throw error("{}: nothing to reduce", name_of(kind)).note("tensor", describe(x));
 }
 
 } // namespace
 
 Tensor reduce(Reduction kind, const Tensor& x, int dim) {
-  if (dim < 0 || dim >= x.rank()) throw error("{}: dim {} of a tensor with {} dims", name_of(kind), dim + 1, x.rank()).note("tensor", describe(x));
+  if (dim < 0 || dim >= x.rank())
+    throw error("{}: dim {} of a tensor with {} dims", name_of(kind), dim + 1, x.rank())
+        .note("tensor", describe(x));
   check_not_empty(kind, x, x.shape()[dim]);
   Shape shape = x.shape();
   shape[dim] = 1;
   DType out_dtype = reduced_dtype(kind, x.dtype());
-  if (x.shape()[dim] == 0) return full(shape, out_dtype, int64_t(kind == Reduction::prod || kind == Reduction::all));
+  if (x.shape()[dim] == 0)
+    return full(shape, out_dtype, int64_t(kind == Reduction::prod || kind == Reduction::all));
   if (in_row_template(kind, x, dim)) {
     NodePtr arg = x.node();
     bool other_rows = pending(*arg) && arg->row && arg->row != x.shape().back();
@@ -265,21 +294,24 @@ Tensor reduce(Reduction kind, const Tensor& x, int dim) {
   int64_t outer = 1, inner = 1;
   for (int d = 0; d < dim; ++d) outer *= in.shape()[d];
   for (int d = dim + 1; d < in.rank(); ++d) inner *= in.shape()[d];
-  cpu::reduce_strided(cpu_reduction(kind), in.dtype(), in.bytes(), out.bytes(), out_dtype, outer, in.shape()[dim], inner);
+  cpu::reduce_strided(cpu_reduction(kind), in.dtype(), in.bytes(), out.bytes(), out_dtype, outer,
+                      in.shape()[dim], inner);
   return out;
 }
 
 double reduce_all(Reduction kind, const Tensor& x) {
   check_not_empty(kind, x, x.count());
   if (x.count() == 0) return kind == Reduction::prod || kind == Reduction::all ? 1 : 0;
-  // Rows first (fused with what is pending), then their results in f64; long flat data is read as rows of 4096.
+  // Rows first (fused with what is pending), then their results in f64; long flat data is read as rows of
+  // 4096.
   constexpr int64_t kRow = 4096;
   Tensor rows = x;
   if (kind == Reduction::argmax || kind == Reduction::argmin) {
     Tensor flat = reshape(x, {x.count()});
     return double(item_integer(reduce(kind, flat, 0), 0));
   }
-  if (x.rank() == 0) rows = reshape(x, {1, 1});
+  if (x.rank() == 0)
+    rows = reshape(x, {1, 1});
   else if (x.shape().back() > 4 * kRow || x.rank() == 1) {
     Tensor flat = reshape(x, {x.count()});
     int64_t whole = x.count() / kRow * kRow;
@@ -296,7 +328,10 @@ double reduce_all(Reduction kind, const Tensor& x) {
   Tensor each = reduce(kind, rows, rows.rank() - 1);
   if (each.count() == 1) return is_float(each.dtype()) ? item(each, 0) : double(item_integer(each, 0));
   Reduction second = kind == Reduction::sumsq ? Reduction::sum : kind;
-  Tensor column = reshape(cast(each, is_float(each.dtype()) ? DType::f64 : each.dtype() == DType::boolean ? DType::boolean : DType::i64), {1, each.count()});
+  Tensor column = reshape(cast(each, is_float(each.dtype())           ? DType::f64
+                                     : each.dtype() == DType::boolean ? DType::boolean
+                                                                      : DType::i64),
+                          {1, each.count()});
   Tensor one = reduce(second, column, 1);
   return is_float(one.dtype()) ? item(one, 0) : double(item_integer(one, 0));
 }

@@ -1,5 +1,6 @@
-// Host memory: a caching allocator (fresh pages cost 10 to 80 times a second pass over warm ones) with accounting.
-// Blocks are 64-byte aligned, sized in classes, and go back to the cache when their last holder lets go.
+// Host memory: a caching allocator (fresh pages cost 10 to 80 times a second pass over warm ones) with
+// accounting. Blocks are 64-byte aligned, sized in classes, and go back to the cache when their last holder
+// lets go.
 #pragma once
 
 #include <cstddef>
@@ -34,9 +35,9 @@ private:
 };
 using BufferPtr = std::shared_ptr<Buffer>;
 
-// Uninitialised memory. Over the soft ceiling, or when the system has no more, it asks `pressure` for help (the
-// binding runs a full collection), drops the cache and tries once more before it raises an Error that lists the
-// ten largest live buffers and the lines that made them.
+// Uninitialised memory. Over the soft ceiling, or when the system has no more, it asks `pressure` for help
+// (the binding runs a full collection), drops the cache and tries once more before it raises an Error that
+// lists the ten largest live buffers and the lines that made them.
 BufferPtr allocate(size_t bytes, Origin origin = {});
 
 struct MemoryUse {
@@ -45,7 +46,7 @@ struct MemoryUse {
 MemoryUse memory_use();
 void reset_memory_peak();
 void drop_memory_cache();
-void set_memory_ceiling(size_t bytes);                 // soft; default 60 % of the machine's memory, or WANE_MEMORY
+void set_memory_ceiling(size_t bytes); // soft; default 60 % of the machine's memory, or WANE_MEMORY
 void set_memory_pressure(std::function<void()> relief); // called on the thread that allocates
 // Bytes handed out since the last call; the binding steps Lua's collector by it.
 size_t take_allocated_bytes();

@@ -6,13 +6,14 @@ namespace wane {
 namespace {
 
 constexpr OpInfo kOps[] = {
-#define WANE_MAP(name, arity, rule, kinds, ftext, itext, derivative, doc)                                     \
+#define WANE_MAP(name, arity, rule, kinds, ftext, itext, derivative, doc)                                    \
   {#name, arity, ResultRule::rule, OpKinds::kinds, #ftext, #itext, derivative, doc},
 #include "runtime/ops.def"
 #undef WANE_MAP
 };
 
-constexpr std::string_view kReductions[] = {"sum", "min", "max", "absmax", "sumsq", "prod", "any", "all", "argmax", "argmin"};
+constexpr std::string_view kReductions[] = {"sum",  "min", "max", "absmax", "sumsq",
+                                            "prod", "any", "all", "argmax", "argmin"};
 
 } // namespace
 

@@ -32,7 +32,7 @@ struct OpInfo {
   ResultRule rule;
   OpKinds kinds;
   std::string_view float_text, integer_text; // C on a, b, c; the same text runs on both back ends
-  std::string_view derivative;               // by each operand, in the tensor language; g is the incoming gradient
+  std::string_view derivative; // by each operand, in the tensor language; g is the incoming gradient
   std::string_view doc;
 };
 std::span<const OpInfo> op_table();

@@ -18,7 +18,9 @@ Lane lane_of(DType dtype) {
 
 size_t size_of(Lane lane) { return lane == Lane::f64 || lane == Lane::i64 ? 8 : 4; }
 
-bool Program::is_table(int input) const { return std::find(tables.begin(), tables.end(), input) != tables.end(); }
+bool Program::is_table(int input) const {
+  return std::find(tables.begin(), tables.end(), input) != tables.end();
+}
 
 std::string Program::key() const {
   std::string key;
@@ -43,9 +45,12 @@ std::string to_string(const Program& program) {
   for (size_t s = 0; s < program.steps.size(); ++s) {
     const Step& step = program.steps[s];
     out += fmt::format("%{} = ", s);
-    if (step.kind == StepKind::input) out += fmt::format("input {}", step.index);
-    else if (step.kind == StepKind::constant) out += fmt::format("constant {}", step.index);
-    else out += step.kind == StepKind::map ? info(step.op).name : name_of(step.reduction);
+    if (step.kind == StepKind::input)
+      out += fmt::format("input {}", step.index);
+    else if (step.kind == StepKind::constant)
+      out += fmt::format("constant {}", step.index);
+    else
+      out += step.kind == StepKind::map ? info(step.op).name : name_of(step.reduction);
     for (int16_t arg : step.args)
       if (arg >= 0) out += fmt::format(" %{}", arg);
     out += fmt::format("   {}{}\n", name_of(step.dtype), step.per_row ? "  a row" : "");

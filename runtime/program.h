@@ -1,6 +1,6 @@
-// A program: one pass over rows of n elements, made from a pending tree. The same program feeds the CPU's tile
-// interpreter and the CUDA emitter. It holds structure only: shapes, strides and scalars belong to the Launch, so
-// that one program (and one compiled kernel) serves every size.
+// A program: one pass over rows of n elements, made from a pending tree. The same program feeds the CPU's
+// tile interpreter and the CUDA emitter. It holds structure only: shapes, strides and scalars belong to the
+// Launch, so that one program (and one compiled kernel) serves every size.
 #pragma once
 
 #include <cstdint>
@@ -31,16 +31,17 @@ struct Step {
 };
 
 struct Program {
-  std::vector<Step> steps;       // operands come before their users
-  std::vector<int16_t> outputs;  // steps that are stored
+  std::vector<Step> steps;      // operands come before their users
+  std::vector<int16_t> outputs; // steps that are stored
   int inputs = 0, constants = 0, reductions = 0;
-  std::vector<int16_t> tables;   // inputs that are lookup tables, read whole
+  std::vector<int16_t> tables; // inputs that are lookup tables, read whole
   bool is_table(int input) const;
-  std::string key() const;       // equal keys are equal programs
+  std::string key() const; // equal keys are equal programs
 };
 
-// Sums are taken in blocks of 256 elements: 16 lanes by position, added in order, folded as a tree; the blocks'
-// sums are added in order. Every back end and tile size follows it, so the bits do not depend on them.
+// Sums are taken in blocks of 256 elements: 16 lanes by position, added in order, folded as a tree; the
+// blocks' sums are added in order. Every back end and tile size follows it, so the bits do not depend on
+// them.
 inline constexpr int64_t kReduceBlock = 256;
 inline constexpr int kReduceLanes = 16;
 
@@ -48,20 +49,20 @@ std::string to_string(const Program& program); // one line a step, for explain a
 
 struct LaunchInput {
   const std::byte* data = nullptr;
-  int64_t inner = 0;    // stride along a row, in elements; 0 for a per-row operand
-  Strides outer;        // strides over Launch::outer
-  int64_t count = 0;    // entries of a table
+  int64_t inner = 0; // stride along a row, in elements; 0 for a per-row operand
+  Strides outer;     // strides over Launch::outer
+  int64_t count = 0; // entries of a table
 };
 struct LaunchOutput {
   std::byte* data = nullptr; // dense [rows x n], or [rows] for a per-row step
 };
 struct Launch {
   int64_t rows = 1, n = 1;
-  Shape outer;                      // its product is rows
+  Shape outer; // its product is rows
   std::vector<LaunchInput> inputs;
   std::vector<LaunchOutput> outputs;
-  std::vector<double> constants;    // by constant index
-  std::vector<int64_t> integers;    // the same, exact for integer dtypes
+  std::vector<double> constants; // by constant index
+  std::vector<int64_t> integers; // the same, exact for integer dtypes
 };
 
 } // namespace wane

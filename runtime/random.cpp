@@ -49,8 +49,10 @@ template <class F> Tensor fill(const Shape& shape, DType dtype, const char* name
     int64_t last = std::min(count, (part + 1) * kPart);
     for (int64_t i = part * kPart; i < last; ++i) {
       double v = value(uint64_t(i));
-      if (computed == DType::f64) t.data<double>()[i] = v;
-      else t.data<float>()[i] = float(v);
+      if (computed == DType::f64)
+        t.data<double>()[i] = v;
+      else
+        t.data<float>()[i] = float(v);
     }
   });
   return dtype == computed ? t : cast(t, dtype).flushed();
@@ -85,7 +87,8 @@ uint64_t next_draw(std::string_view stream) {
   std::lock_guard lock(streams().mutex);
   auto entry = streams().draws.try_emplace(std::string(stream), 0).first;
   uint64_t number = entry->second++;
-  return mix(mix(streams().seed + 0x9e3779b97f4a7c15ull) ^ mix(name_hash(stream)) ^ mix(number * 0x9e3779b97f4a7c15ull + 1));
+  return mix(mix(streams().seed + 0x9e3779b97f4a7c15ull) ^ mix(name_hash(stream))
+             ^ mix(number * 0x9e3779b97f4a7c15ull + 1));
 }
 
 uint32_t random_bits(uint64_t key, uint64_t i) { return block(key, i / 4)[i % 4]; }
@@ -99,7 +102,8 @@ Tensor uniform(const Shape& shape, DType dtype, uint64_t key) {
   return fill(shape, dtype, "uniform", [key](uint64_t i) { return random_uniform(key, i); });
 }
 
-// Box and Muller's method on two uniform numbers of one counter, in f64, so that both back ends round the same value.
+// Box and Muller's method on two uniform numbers of one counter, in f64, so that both back ends round the
+// same value.
 Tensor randn(const Shape& shape, DType dtype, uint64_t key) {
   return fill(shape, dtype, "randn", [key](uint64_t i) {
     auto bits = block(key, i);

@@ -1,6 +1,6 @@
-// Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): element i of a draw depends on the run's seed,
-// the stream's name, the number of the draw in that stream and i alone. So results do not depend on threads, and a
-// draw added to one stream does not move another.
+// Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): element i of a draw depends on the run's
+// seed, the stream's name, the number of the draw in that stream and i alone. So results do not depend on
+// threads, and a draw added to one stream does not move another.
 #pragma once
 
 #include <array>

@@ -6,7 +6,8 @@
 
 namespace wane {
 
-Shape::Shape(std::initializer_list<int64_t> dims) : Shape(std::span<const int64_t>(dims.begin(), dims.size())) {}
+Shape::Shape(std::initializer_list<int64_t> dims)
+    : Shape(std::span<const int64_t>(dims.begin(), dims.size())) {}
 
 Shape::Shape(std::span<const int64_t> dims) {
   if (dims.size() > kMaxRank) throw error("a tensor has at most {} dims, not {}", kMaxRank, dims.size());
@@ -16,7 +17,8 @@ Shape::Shape(std::span<const int64_t> dims) {
 int64_t Shape::count() const {
   int64_t count = 1;
   for (int64_t size : *this)
-    if (__builtin_mul_overflow(count, size, &count)) throw error("{} has too many elements", to_string(*this));
+    if (__builtin_mul_overflow(count, size, &count))
+      throw error("{} has too many elements", to_string(*this));
   return count;
 }
 
@@ -25,7 +27,9 @@ void Shape::push_back(int64_t size) {
   dims_[size_t(rank_++)] = size;
 }
 
-bool Shape::operator==(const Shape& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
+bool Shape::operator==(const Shape& other) const {
+  return std::equal(begin(), end(), other.begin(), other.end());
+}
 
 Strides dense_strides(const Shape& shape) {
   Strides strides = shape;
@@ -79,16 +83,21 @@ bool reshape_strides(const Shape& shape, const Strides& strides, const Shape& wa
     int first = from, first_to = to;
     int64_t have = 1, want = 1;
     do {
-      if (have <= want && from < shape.rank()) have *= shape[from++];
-      else if (to < wanted.rank()) want *= wanted[to++];
-      else return false;
+      if (have <= want && from < shape.rank())
+        have *= shape[from++];
+      else if (to < wanted.rank())
+        want *= wanted[to++];
+      else
+        return false;
     } while (have != want);
     int64_t inner = 1, step = 1;
     bool started = false;
     for (int d = from - 1; d >= first; --d) {
       if (shape[d] == 1) continue;
-      if (!started) step = strides[d], started = true;
-      else if (strides[d] != step * inner) return false;
+      if (!started)
+        step = strides[d], started = true;
+      else if (strides[d] != step * inner)
+        return false;
       inner *= shape[d];
     }
     for (int d = to - 1; d >= first_to; --d) {

@@ -1,5 +1,5 @@
-// Shapes and strides: pure functions on short lists of sizes. Dims are 0-based in C++ and 1-based in Lua and in
-// every message; the conversion happens in the binding alone.
+// Shapes and strides: pure functions on short lists of sizes. Dims are 0-based in C++ and 1-based in Lua and
+// in every message; the conversion happens in the binding alone.
 #pragma once
 
 #include <array>

@@ -77,7 +77,8 @@ Tensor view(const Tensor& x, const Shape& shape, const Strides& strides, int64_t
 }
 
 void check_dim(const char* op, const Tensor& x, int dim) {
-  if (dim < 0 || dim >= x.rank()) throw error("{}: dim {} of a tensor with {} dims", op, dim + 1, x.rank()).note("tensor", describe(x));
+  if (dim < 0 || dim >= x.rank())
+    throw error("{}: dim {} of a tensor with {} dims", op, dim + 1, x.rank()).note("tensor", describe(x));
 }
 
 } // namespace
@@ -86,7 +87,8 @@ Origin current_origin() { return line; }
 OriginScope::OriginScope(Origin origin) : previous_(line) { line = origin; }
 OriginScope::~OriginScope() { line = previous_; }
 
-// -- making --------------------------------------------------------------------------------------------------
+// -- making
+// --------------------------------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, DType dtype, const char* made_by) {
   return leaf(shape, dtype, allocate(size_t(shape.count()) * size_of(dtype), line), made_by);
@@ -95,12 +97,14 @@ Tensor empty(const Shape& shape, DType dtype, const char* made_by) {
 Tensor from_bytes(const Shape& shape, DType dtype, std::span<const std::byte> bytes) {
   Tensor t = empty(shape, dtype, "tensor");
   if (bytes.size() != size_t(shape.count()) * size_of(dtype))
-    throw error(Fault::internal, "from_bytes: {} bytes for {} {}", bytes.size(), to_string(shape), name_of(dtype));
+    throw error(Fault::internal, "from_bytes: {} bytes for {} {}", bytes.size(), to_string(shape),
+                name_of(dtype));
   if (!bytes.empty()) std::memcpy(t.bytes(), bytes.data(), bytes.size());
   return t;
 }
 
-Tensor from_source(const Shape& shape, DType dtype, std::shared_ptr<const Source> source, const char* made_by) {
+Tensor from_source(const Shape& shape, DType dtype, std::shared_ptr<const Source> source,
+                   const char* made_by) {
   auto node = new_node(NodeKind::source, shape, dtype, made_by);
   node->source = std::move(source);
   return Tensor(node);
@@ -108,7 +112,9 @@ Tensor from_source(const Shape& shape, DType dtype, std::shared_ptr<const Source
 
 Tensor full(const Shape& shape, DType dtype, double value) {
   if (is_float(dtype)) return constant(shape, dtype, rounded(value, dtype), 0);
-  if (value != std::floor(value)) throw error("the number {} is not whole and the tensor holds {}", value, name_of(dtype)).hint("x:to \"f32\" first");
+  if (value != std::floor(value))
+    throw error("the number {} is not whole and the tensor holds {}", value, name_of(dtype))
+        .hint("x:to \"f32\" first");
   if (!(std::abs(value) < 9.3e18)) throw error("the number {} does not fit in {}", value, name_of(dtype));
   return full(shape, dtype, int64_t(value));
 }
@@ -136,13 +142,15 @@ Tensor eye(int64_t n, DType dtype) {
   return dtype == DType::f32 ? t : cast(t, dtype).flushed();
 }
 
-// -- reading -------------------------------------------------------------------------------------------------
+// -- reading
+// -------------------------------------------------------------------------------------------------
 
 Tensor Tensor::flushed() const {
   Node& node = *node_;
   if (node.kind == NodeKind::leaf) {
     if (node.version && node.version->number != node.seen_version)
-      throw error("this view of a buffer is stale: the buffer was written at {}", to_string(node.version->written))
+      throw error("this view of a buffer is stale: the buffer was written at {}",
+                  to_string(node.version->written))
           .note("view", describe(*this))
           .hint("read what you need before the write, or use buffer:freeze()");
     return *this;
@@ -170,7 +178,8 @@ std::string describe(const Tensor& x) {
   std::string text = fmt::format("{}   {}", to_string(x.shape()), name_of(x.dtype()));
   const Node& node = *x.node();
   if (node.kind == NodeKind::source) return text + "  " + node.source->describe();
-  if (node.kind == NodeKind::constant) return text + fmt::format("  the number {}", is_float(node.dtype) ? node.value : double(node.integer));
+  if (node.kind == NodeKind::constant)
+    return text + fmt::format("  the number {}", is_float(node.dtype) ? node.value : double(node.integer));
   if (*node.made_by) text += fmt::format("  made by {}", node.made_by);
   if (node.origin) text += fmt::format(" at {}", to_string(node.origin));
   return text;
@@ -223,11 +232,13 @@ bool same(const Tensor& x, const Tensor& y) {
   return bytes == 0 || std::memcmp(a.bytes(), b.bytes(), bytes) == 0;
 }
 
-// -- views ---------------------------------------------------------------------------------------------------
+// -- views
+// ---------------------------------------------------------------------------------------------------
 
 Tensor reshape(const Tensor& x, const Shape& shape) {
   if (shape.count() != x.count())
-    throw error("reshape: {} elements do not fill {}", x.count(), to_string(shape)).note("tensor", describe(x));
+    throw error("reshape: {} elements do not fill {}", x.count(), to_string(shape))
+        .note("tensor", describe(x));
   if (x.node()->kind == NodeKind::constant) {
     auto node = std::make_shared<Node>(*x.node());
     node->shape = shape;
@@ -253,7 +264,8 @@ Tensor transpose(const Tensor& x, int a, int b) {
 Tensor expand(const Tensor& x, const Shape& shape) {
   Shape wide;
   if (!broadcast(x.shape(), shape, wide) || !(wide == shape))
-    throw error("expand: {} does not broadcast to {}", to_string(x.shape()), to_string(shape)).note("tensor", describe(x));
+    throw error("expand: {} does not broadcast to {}", to_string(x.shape()), to_string(shape))
+        .note("tensor", describe(x));
   Tensor t = x.flushed();
   return view(t, shape, broadcast_strides(t.shape(), t.strides(), shape), 0);
 }
@@ -261,7 +273,9 @@ Tensor expand(const Tensor& x, const Shape& shape) {
 Tensor slice(const Tensor& x, int dim, int64_t first, int64_t count) {
   check_dim("slice", x, dim);
   if (first < 0 || count < 0 || first + count > x.shape()[dim])
-    throw error("positions {} to {} of dim {}, which has {}", first + 1, first + count, dim + 1, x.shape()[dim]).note("tensor", describe(x));
+    throw error("positions {} to {} of dim {}, which has {}", first + 1, first + count, dim + 1,
+                x.shape()[dim])
+        .note("tensor", describe(x));
   Tensor t = x.flushed();
   Shape shape = t.shape();
   shape[dim] = count;
@@ -270,7 +284,9 @@ Tensor slice(const Tensor& x, int dim, int64_t first, int64_t count) {
 
 Tensor squeeze(const Tensor& x, int dim) {
   check_dim("squeeze", x, dim);
-  if (x.shape()[dim] != 1) throw error("squeeze: dim {} has {} elements, not 1", dim + 1, x.shape()[dim]).note("tensor", describe(x));
+  if (x.shape()[dim] != 1)
+    throw error("squeeze: dim {} has {} elements, not 1", dim + 1, x.shape()[dim])
+        .note("tensor", describe(x));
   Shape shape;
   for (int d = 0; d < x.rank(); ++d)
     if (d != dim) shape.push_back(x.shape()[d]);

@@ -1,6 +1,6 @@
-// A tensor is an immutable value: shape, dtype and a node that says where its elements come from. Elementwise maps
-// and reductions along the last dim are deferred; reading a tensor, or a call such as matmul, flushes what it needs
-// (flush.h). After a flush the node is a leaf and lets go of its operands.
+// A tensor is an immutable value: shape, dtype and a node that says where its elements come from. Elementwise
+// maps and reductions along the last dim are deferred; reading a tensor, or a call such as matmul, flushes
+// what it needs (flush.h). After a flush the node is a leaf and lets go of its operands.
 #pragma once
 
 #include <array>
@@ -21,8 +21,8 @@ namespace wane {
 class PackedWeights;
 class Version; // of a mutable buffer; see buffer.h
 
-// Elements that are not in memory: a tensor of a file, or a quantized weight whose values are decoded on demand.
-// What is produced is not kept by the node, so a weight that was packed for matmul exists once.
+// Elements that are not in memory: a tensor of a file, or a quantized weight whose values are decoded on
+// demand. What is produced is not kept by the node, so a weight that was packed for matmul exists once.
 class Source {
 public:
   virtual ~Source() = default;
@@ -60,7 +60,7 @@ struct Node {
 
   // Of the pending tree below and including this node; 0 for leaves.
   int ops = 0, height = 0, inputs = 0, reductions = 0;
-  int64_t row = 0; // length of the reduced rows in the tree, 0 when none
+  int64_t row = 0;      // length of the reduced rows in the tree, 0 when none
   int64_t retained = 0; // bytes of leaves that the pending tree keeps alive (counted once per use)
   bool was_interior = false;
 
@@ -81,8 +81,9 @@ public:
   Origin origin() const { return node_->origin; }
   const NodePtr& node() const { return node_; }
 
-  // Makes the elements exist (flush) and gives them as a strided leaf; for a source that is another node than this
-  // one, so that the elements go when their readers do. An Error when a mutable buffer was written since.
+  // Makes the elements exist (flush) and gives them as a strided leaf; for a source that is another node than
+  // this one, so that the elements go when their readers do. An Error when a mutable buffer was written
+  // since.
   Tensor flushed() const;
   // The same, densely laid out (a copy only when it is not).
   Tensor dense() const;
@@ -108,39 +109,46 @@ private:
   Origin previous_;
 };
 
-// -- making tensors ------------------------------------------------------------------------------------------
+// -- making tensors
+// ------------------------------------------------------------------------------------------
 Tensor empty(const Shape& shape, DType dtype, const char* made_by = "empty"); // uninitialised leaf
 Tensor from_bytes(const Shape& shape, DType dtype, std::span<const std::byte> bytes);
-Tensor from_source(const Shape& shape, DType dtype, std::shared_ptr<const Source> source, const char* made_by);
+Tensor from_source(const Shape& shape, DType dtype, std::shared_ptr<const Source> source,
+                   const char* made_by);
 // A constant of any shape, stored once. An Error for a fractional or overflowing number on an integer dtype.
 Tensor full(const Shape& shape, DType dtype, double value);
 Tensor full(const Shape& shape, DType dtype, int64_t value);
 Tensor arange(int64_t first, int64_t last, int64_t step, DType dtype);
 Tensor eye(int64_t n, DType dtype);
 
-// -- maps (deferred) -----------------------------------------------------------------------------------------
-// Promotes dtypes, broadcasts shapes and defers. Errors name the op and show both operands.
+// -- maps (deferred)
+// ----------------------------------------------------------------------------------------- Promotes dtypes,
+// broadcasts shapes and defers. Errors name the op and show both operands.
 Tensor map(Op op, std::span<const Tensor> args);
 inline Tensor map(Op op, const Tensor& a) { return map(op, std::span(&a, 1)); }
 Tensor map(Op op, const Tensor& a, const Tensor& b);
 Tensor map(Op op, const Tensor& a, const Tensor& b, const Tensor& c);
 Tensor cast(const Tensor& x, DType dtype);
-// table: a vector of at most 256 entries; x's values index it from 0, clamped; the result has the table's dtype.
+// table: a vector of at most 256 entries; x's values index it from 0, clamped; the result has the table's
+// dtype.
 Tensor lookup(const Tensor& x, const Tensor& table);
 DType promote(DType a, DType b);
 
-// -- reductions; the reduced dim stays with size 1 -----------------------------------------------------------
+// -- reductions; the reduced dim stays with size 1
+// -----------------------------------------------------------
 Tensor reduce(Reduction kind, const Tensor& x, int dim); // along the last dim deferred, else at once
 double reduce_all(Reduction kind, const Tensor& x);      // waits
 
-// -- views (flush what is pending, copy nothing; reshape copies when strides do not allow) -------------------
+// -- views (flush what is pending, copy nothing; reshape copies when strides do not allow)
+// -------------------
 Tensor reshape(const Tensor& x, const Shape& shape);
 Tensor transpose(const Tensor& x, int dim_a, int dim_b);
 Tensor expand(const Tensor& x, const Shape& shape);
 Tensor slice(const Tensor& x, int dim, int64_t first, int64_t count);
 Tensor squeeze(const Tensor& x, int dim); // drops a dim of size 1
 
-// -- reading -------------------------------------------------------------------------------------------------
+// -- reading
+// -------------------------------------------------------------------------------------------------
 std::string describe(const Tensor& x); // "[512 x 576]   bf16  made by rmsnorm at recipes/w4.lua:9"
 double item(const Tensor& x, int64_t linear_index);
 int64_t item_integer(const Tensor& x, int64_t linear_index);

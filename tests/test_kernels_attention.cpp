@@ -4,6 +4,8 @@
 #include "runtime/error.h"
 #include "tests/kernel_checks.h"
 
+#include <bit>
+
 using namespace wane;
 using namespace wane::cpu;
 
@@ -86,40 +88,67 @@ TEST_CASE("attention equals the f64 softmax within 2e-5") {
 }
 
 TEST_CASE("attention: chunks, single tokens, batches and threads give the bits of the whole") {
-  for (int64_t window : {0, 1, 40, 64, 100}) {
-    Problem p(150, 21, 6, 2, 48, window);
-    const auto whole = p.run();
-    std::vector<float> pieces(whole.size());
-    const int64_t cuts[] = {0, 1, 2, 3, 10, 43, 44, 107, 108, 149, 150};
-    for (size_t i = 0; i + 1 < std::size(cuts); i++) {
-      AttentionArgs a = p.args(pieces.data(), cuts[i], cuts[i + 1] - cuts[i]);
-      attention({&a, 1});
+  // Groups of 3, 1 and 5 queries per key: tiles end inside and between positions.
+  struct Heads {
+    int64_t queries, keys, dim;
+  };
+  for (int64_t window : {0, 1, 40, 64, 100})
+    for (Heads heads : {Heads{6, 2, 48}, Heads{2, 2, 80}, Heads{5, 1, 17}}) {
+      Problem p(150, 21, heads.queries, heads.keys, heads.dim, window);
+      const auto whole = p.run();
+      std::vector<float> pieces(whole.size());
+      const int64_t cuts[] = {0, 1, 2, 3, 10, 43, 44, 107, 108, 149, 150};
+      for (size_t i = 0; i + 1 < std::size(cuts); i++) {
+        AttentionArgs a = p.args(pieces.data(), cuts[i], cuts[i + 1] - cuts[i]);
+        attention({&a, 1});
+      }
+      CHECK(same_bytes(whole, pieces));
+      std::vector<float> single(whole.size());
+      std::vector<AttentionArgs> all;
+      for (int64_t t = 0; t < p.tokens; t++) all.push_back(p.args(single.data(), t, 1));
+      attention(all);
+      CHECK(same_bytes(whole, single));
+      check_threads([&] { return p.run(); });
     }
-    CHECK(same_bytes(whole, pieces));
-    std::vector<float> single(whole.size());
-    std::vector<AttentionArgs> all;
-    for (int64_t t = 0; t < p.tokens; t++) all.push_back(p.args(single.data(), t, 1));
-    attention(all);
-    CHECK(same_bytes(whole, single));
-    check_threads([&] { return p.run(); });
+}
+
+TEST_CASE("attention gives the same bits at x86-64-v3 and v4, at v2 nearly") {
+  for (int64_t dim : {64, 72, 17}) {
+    Problem p(64, 100, 4, 2, dim, dim == 72 ? 90 : 0);
+    auto run = [&](void (*part_of)(const AttentionPart&, float*)) {
+      std::vector<float> out(p.q.size());
+      AttentionArgs a = p.args(out.data());
+      for (int64_t head = 0; head < 2; head++) {
+        AttentionPart part{&a, head, 0, 64};
+        std::vector<float> memory(size_t(attention_scratch(part) + 16));
+        part_of(part, reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64));
+      }
+      return out;
+    };
+    if (isa_level() < IsaLevel::v3) continue;
+    const auto v2 = run(isa_v2::attention_part), v3 = run(isa_v3::attention_part);
+    double worst = 0;
+    for (size_t i = 0; i < v2.size(); i++) worst = std::max(worst, double(std::abs(v2[i] - v3[i])));
+    CHECK(worst < 1e-5); // v2 lacks the fused multiply-add
+    if (isa_level() >= IsaLevel::v4) CHECK(same_bytes(v3, run(isa_v4::attention_part)));
   }
 }
 
-TEST_CASE("attention gives the same bits at every x86-64 level") {
-  Problem p(64, 100, 4, 2, 72, 90);
-  auto run = [&](void (*part_of)(const AttentionPart&, float*)) {
-    std::vector<float> out(p.q.size());
-    AttentionArgs a = p.args(out.data());
-    for (int64_t head = 0; head < 2; head++) {
-      AttentionPart part{&a, head, 0, 64};
-      std::vector<float> memory(size_t(attention_scratch(part) + 16));
-      part_of(part, reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64));
-    }
-    return out;
-  };
-  const auto v2 = run(isa_v2::attention_part);
-  if (isa_level() >= IsaLevel::v3) CHECK(same_bytes(v2, run(isa_v3::attention_part)));
-  if (isa_level() >= IsaLevel::v4) CHECK(same_bytes(v2, run(isa_v4::attention_part)));
+TEST_CASE("attention: far scores weigh nothing, and NaN stays NaN whatever its bits") {
+  Problem p(70, 60, 3, 1, 16, 0);
+  for (float& x : p.q) x *= 200; // scores beyond what exp holds
+  auto out = p.run();
+  double worst = 0;
+  for (int64_t t = 0; t < p.tokens; t++)
+    for (int64_t h = 0; h < 3; h++)
+      for (int64_t d = 0; d < 16; d++)
+        worst = std::max(worst, std::abs(out[size_t((t * 3 + h) * 16 + d)] - p.exact(t, h, d)));
+  CHECK(worst < 2e-3);
+  for (uint32_t bits : {0x7fc00000u, 0x7fc001ffu, 0xffc00101u}) {
+    p.k[90 * 16 + 3] = std::bit_cast<float>(bits);
+    out = p.run();
+    for (int64_t t = 0; t < p.tokens; t++) CHECK(std::isnan(out[size_t(t * 48 + 20)]) == (t + 60 >= 90));
+  }
 }
 
 TEST_CASE("attention reads no key behind the query, not even one that is NaN") {
@@ -136,16 +165,21 @@ TEST_CASE("attention reads no key behind the query, not even one that is NaN") {
 }
 
 TEST_CASE("attention in bf16 is the f32 one rounded") {
-  Problem p(80, 5, 3, 3, 64, 0);
-  auto q = to_bf16(p.q), k = to_bf16(p.k), v = to_bf16(p.v);
-  for (size_t i = 0; i < q.size(); i++) p.q[i] = wane_from_bf16(q[i]);
-  for (size_t i = 0; i < k.size(); i++) p.k[i] = wane_from_bf16(k[i]), p.v[i] = wane_from_bf16(v[i]);
-  std::vector<uint16_t> out(q.size());
-  AttentionArgs a = p.args(nullptr);
-  a.dtype = DType::bf16;
-  a.q = q.data(), a.k = k.data(), a.v = v.data(), a.out = out.data();
-  attention({&a, 1});
-  CHECK(out == to_bf16(p.run()));
+  for (int64_t dim : {64, 33, 80}) {
+    Problem p(80, 5, 3, 3, dim, 0);
+    auto q = to_bf16(p.q), k = to_bf16(p.k), v = to_bf16(p.v);
+    for (size_t i = 0; i < q.size(); i++) p.q[i] = wane_from_bf16(q[i]);
+    for (size_t i = 0; i < k.size(); i++) p.k[i] = wane_from_bf16(k[i]), p.v[i] = wane_from_bf16(v[i]);
+    std::vector<uint16_t> out(q.size());
+    for (int64_t first = 0; first < 80; first += 40) {
+      AttentionArgs a = p.args(nullptr, 0, 40);
+      a.dtype = DType::bf16, a.start += first;
+      a.q = q.data() + first * 3 * dim, a.k = k.data(), a.v = v.data(), a.out = out.data() + first * 3 * dim;
+      attention({&a, 1});
+    }
+    CAPTURE(dim);
+    CHECK(out == to_bf16(p.run()));
+  }
 }
 
 TEST_CASE("attention: wrong use") {

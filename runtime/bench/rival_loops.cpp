@@ -1,13 +1,13 @@
 #include <cstring>
 
-#include "runtime/bench/rivals.h"
 #include "runtime/bench/loops.h"
+#include "runtime/bench/rivals.h"
 #include "runtime/cpu/isa.h"
 #include "runtime/cpu/matmul.h"
 #include "runtime/cpu/pool.h"
 
 namespace wane {
-#define WANE_LEVEL(level)                                                                                     \
+#define WANE_LEVEL(level)                                                                                    \
   namespace level {                                                                                          \
   const bench::Loops& bench_loops();                                                                         \
   }
@@ -22,7 +22,9 @@ namespace {
 constexpr int64_t kPart = 1 << 16;
 
 const Loops& loops() {
-  return isa_level() == IsaLevel::v4 ? isa_v4::bench_loops() : isa_level() == IsaLevel::v3 ? isa_v3::bench_loops() : isa_v2::bench_loops();
+  return isa_level() == IsaLevel::v4   ? isa_v4::bench_loops()
+         : isa_level() == IsaLevel::v3 ? isa_v3::bench_loops()
+                                       : isa_v2::bench_loops();
 }
 
 int64_t parts_of(int64_t count) { return (count + kPart - 1) / kPart; }
@@ -43,7 +45,8 @@ Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c) {
             int64_t count = x.count();
             parallel_parts(parts_of(count), [&](int64_t part, int) {
               int64_t at = part * kPart;
-              loops().silu(out.data<float>() + at, x.data<float>() + at, y.data<float>() + at, z.data<float>() + at, std::min(kPart, count - at));
+              loops().silu(out.data<float>() + at, x.data<float>() + at, y.data<float>() + at,
+                           z.data<float>() + at, std::min(kPart, count - at));
             });
           }};
 }
@@ -83,7 +86,8 @@ Rival raw_products(const std::vector<std::array<int64_t, 3>>& sizes, DType dtype
   }
   Tensor x = touched({most_in}, dtype), y = touched({most_out}, dtype);
   return {fmt::format("{} products, {} threads", sizes.size(), thread_count()), [=] {
-            for (auto& p : *products) matmul_packed(dtype, x.bytes(), p.m, p.k, *p.weights, y.bytes(), dtype, p.n);
+            for (auto& p : *products)
+              matmul_packed(dtype, x.bytes(), p.m, p.k, *p.weights, y.bytes(), dtype, p.n);
           }};
 }
 

@@ -20,17 +20,22 @@ void set_openmp_threads(int n) {
 
 class Direct {
 public:
-  Direct(const Tensor& x, const Tensor& w, bool packed) : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), x_(x.dense()), w_(w.dense()) {
+  Direct(const Tensor& x, const Tensor& w, bool packed)
+      : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), x_(x.dense()), w_(w.dense()) {
     using F = memory::format_tag;
     auto type = x.dtype() == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
     memory::dims a{x.shape()[0], x.shape()[1]}, b{w.shape()[1], w.shape()[0]}, c{x.shape()[0], w.shape()[0]};
-    dnnl::matmul::primitive_desc made(dnnl::matmul::desc({a, type, F::ab}, {b, type, packed ? F::any : F::ba}, {c, memory::data_type::f32, F::ab}), engine_);
+    dnnl::matmul::primitive_desc made(dnnl::matmul::desc({a, type, F::ab}, {b, type, packed ? F::any : F::ba},
+                                                         {c, memory::data_type::f32, F::ab}),
+                                      engine_);
     name = made.impl_info_str();
     memory plain({b, type, F::ba}, engine_, w_.bytes());
     memory kept = packed ? memory(made.weights_desc(), engine_) : plain;
     if (packed) dnnl::reorder(plain, kept).execute(stream_, plain, kept);
     stream_.wait();
-    arguments_ = {{DNNL_ARG_SRC, memory(made.src_desc(), engine_, x_.bytes())}, {DNNL_ARG_WEIGHTS, kept}, {DNNL_ARG_DST, memory(made.dst_desc(), engine_)}};
+    arguments_ = {{DNNL_ARG_SRC, memory(made.src_desc(), engine_, x_.bytes())},
+                  {DNNL_ARG_WEIGHTS, kept},
+                  {DNNL_ARG_DST, memory(made.dst_desc(), engine_)}};
     primitive_ = dnnl::matmul(made);
   }
   void run() {
@@ -52,11 +57,16 @@ private:
 } // namespace
 
 Rival direct_matmul(const Tensor& x, const Tensor& w, bool packed) {
-  bool fits = x.rank() == 2 && w.rank() == 2 && x.shape()[1] == w.shape()[1] && x.dtype() == w.dtype() && (x.dtype() == DType::f32 || x.dtype() == DType::bf16);
-  if (!fits) throw error("direct_matmul: two f32 or two bf16 matrices [m, k] and [n, k]").note("x", describe(x)).note("w", describe(w));
+  bool fits = x.rank() == 2 && w.rank() == 2 && x.shape()[1] == w.shape()[1] && x.dtype() == w.dtype()
+              && (x.dtype() == DType::f32 || x.dtype() == DType::bf16);
+  if (!fits)
+    throw error("direct_matmul: two f32 or two bf16 matrices [m, k] and [n, k]")
+        .note("x", describe(x))
+        .note("w", describe(w));
   auto direct = std::make_shared<Direct>(x, w, packed);
   const dnnl_version_t* version = dnnl_version();
-  std::string text = fmt::format("oneDNN {}.{}.{} {}, {} weights, {} threads", version->major, version->minor, version->patch, direct->name, packed ? "packed" : "plain", thread_count());
+  std::string text = fmt::format("oneDNN {}.{}.{} {}, {} weights, {} threads", version->major, version->minor,
+                                 version->patch, direct->name, packed ? "packed" : "plain", thread_count());
   return {text, [direct] { direct->run(); }};
 }
 

@@ -1,5 +1,6 @@
-// What the benches divide by: loops as one would write them by hand, and oneDNN called directly. Each is made once
-// with buffers of its own, touched, and timed by the caller in turn with ours, so that both see the same machine.
+// What the benches divide by: loops as one would write them by hand, and oneDNN called directly. Each is made
+// once with buffers of its own, touched, and timed by the caller in turn with ours, so that both see the same
+// machine.
 #pragma once
 
 #include <functional>
@@ -21,10 +22,11 @@ Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c);
 Rival read_loop(int64_t bytes);
 // memcpy of `bytes`, one part a thread.
 Rival copy_loop(int64_t bytes);
-// x [m, k] by w [n, k] of one dtype (f32, bf16) with oneDNN's own threads and defaults; packed: the weights were
-// put in the layout it asks for, else they are read as they lie. The result is f32.
+// x [m, k] by w [n, k] of one dtype (f32, bf16) with oneDNN's own threads and defaults; packed: the weights
+// were put in the layout it asks for, else they are read as they lie. The result is f32.
 Rival direct_matmul(const Tensor& x, const Tensor& w, bool packed);
-// Our own tiles on packed weights, one product after another of these [m, n, k]: the raw matmul time of a model.
+// Our own tiles on packed weights, one product after another of these [m, n, k]: the raw matmul time of a
+// model.
 Rival raw_products(const std::vector<std::array<int64_t, 3>>& sizes, DType dtype);
 
 } // namespace wane::bench

@@ -5,7 +5,7 @@
 
 namespace wane::cpu {
 
-inline constexpr int kKeyBlock = 64;
+inline constexpr int kKeyBlock = 64, kMostTileRows = 6;
 
 struct AttentionPart {
   const AttentionArgs* args;
@@ -14,11 +14,12 @@ struct AttentionPart {
 
 inline constexpr int64_t padded_to(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// Floats of 64-byte aligned scratch that a part needs.
+// Floats of 64-byte aligned scratch that a part needs: queries and their sums, peaks, totals by 16 lanes; a
+// block of keys and of values; a tile's sums over a block.
 inline int64_t attention_scratch(const AttentionPart& part) {
   const int64_t padded = padded_to(part.args->dim, 16), wide = padded_to(part.args->dim, 32);
   const int64_t rows = part.count * (part.args->heads / part.args->kv_heads);
-  return 2 * rows * padded + padded_to(rows, 16) + 16 * rows + 2 * kKeyBlock * wide + 6 * padded;
+  return 2 * rows * padded + padded_to(rows, 16) + 16 * rows + 2 * kKeyBlock * wide + kMostTileRows * padded;
 }
 
 } // namespace wane::cpu

@@ -11,8 +11,8 @@
 namespace wane::cpu {
 namespace {
 
-// Lanes of a tile: small enough that loads of one tile and arithmetic of the next overlap when data comes from
-// memory, larger when everything lies in cache and the calls would show.
+// Lanes of a tile: small enough that loads of one tile and arithmetic of the next overlap when data comes
+// from memory, larger when everything lies in cache and the calls would show.
 constexpr int64_t kMemoryLanes = 256, kCacheLanes = 512;
 constexpr int64_t kWholeRow = 2048;        // longest row that a tile holds complete
 constexpr int64_t kPartElements = 1 << 15; // work of one part
@@ -60,8 +60,10 @@ public:
   Runner(const Program& program, const Launch& launch, const Lowered& low, bool whole)
       : program_(program), launch_(launch), low_(low), whole_(whole), kernels_(map_kernels()) {
     int64_t bytes = 0;
-    for (size_t i = 0; i < launch.inputs.size(); ++i) bytes += launch.inputs[i].inner ? launch.rows * launch.n * 4 : 0;
-    int64_t out_bytes = int64_t(size_of(program.steps[size_t(program.outputs[0])].dtype)) * launch.rows * launch.n;
+    for (size_t i = 0; i < launch.inputs.size(); ++i)
+      bytes += launch.inputs[i].inner ? launch.rows * launch.n * 4 : 0;
+    int64_t out_bytes =
+        int64_t(size_of(program.steps[size_t(program.outputs[0])].dtype)) * launch.rows * launch.n;
     lanes_ = bytes + out_bytes > kFromMemory ? kMemoryLanes : kCacheLanes;
     if (whole) {
       rows_per_tile_ = std::max<int64_t>(1, lanes_ / std::max<int64_t>(launch.n, 1));
@@ -95,18 +97,20 @@ public:
       Tile tile(*this);
       int64_t last = std::min(rows, (part + 1) * per_part);
       for (int64_t row = part * per_part; row < last; row += rows_per_tile_) {
-        if (whole_) tile.whole_rows(row, std::min(rows_per_tile_, last - row));
-        else tile.walk_row(row, 0, n);
+        if (whole_)
+          tile.whole_rows(row, std::min(rows_per_tile_, last - row));
+        else
+          tile.walk_row(row, 0, n);
       }
     });
   }
 
 private:
   struct Input {
-    bool dense = false;      // element (row, j) lies at row * n + j
-    bool same_lane = false;  // memory and lane are the same type
-    bool row_dense = false;  // per-row operand with one stride over all rows
-    bool invariant = false;  // does not depend on the row
+    bool dense = false;     // element (row, j) lies at row * n + j
+    bool same_lane = false; // memory and lane are the same type
+    bool row_dense = false; // per-row operand with one stride over all rows
+    bool invariant = false; // does not depend on the row
     int64_t row_stride = 0;
   };
 
@@ -132,7 +136,8 @@ private:
       out.dense = one_outer && in.inner == 1 && (launch_.rows == 1 || out.row_stride == launch_.n);
       out.row_dense = one_outer;
       out.invariant = true;
-      for (int d = 0; d < launch_.outer.rank(); ++d) out.invariant &= in.outer[d] == 0 || launch_.outer[d] == 1;
+      for (int d = 0; d < launch_.outer.rank(); ++d)
+        out.invariant &= in.outer[d] == 0 || launch_.outer[d] == 1;
     }
   }
 
@@ -141,7 +146,8 @@ private:
   public:
     explicit Tile(const Runner& runner) : r_(runner), k_(runner.kernels_) {
       static thread_local Scratch scratch;
-      size_t need = r_.constant_bytes_ + r_.register_bytes_ * size_t(r_.low_.registers) + r_.row_bytes_ * size_t(r_.low_.row_registers);
+      size_t need = r_.constant_bytes_ + r_.register_bytes_ * size_t(r_.low_.registers)
+                    + r_.row_bytes_ * size_t(r_.low_.row_registers);
       std::byte* base = scratch.get(need);
       std::byte* registers = base + r_.constant_bytes_;
       std::byte* rows = registers + r_.register_bytes_ * size_t(r_.low_.registers);
@@ -149,9 +155,12 @@ private:
       home_.resize(at_.size());
       for (size_t s = 0; s < at_.size(); ++s) {
         auto& slot = r_.low_.slots[s];
-        if (slot.constant >= 0) home_[s] = base + r_.register_bytes_ * size_t(slot.constant), fill_constant(home_[s], slot);
-        else if (slot.reg >= 0) home_[s] = registers + r_.register_bytes_ * size_t(slot.reg);
-        else if (slot.row_reg >= 0) home_[s] = rows + r_.row_bytes_ * size_t(slot.row_reg);
+        if (slot.constant >= 0)
+          home_[s] = base + r_.register_bytes_ * size_t(slot.constant), fill_constant(home_[s], slot);
+        else if (slot.reg >= 0)
+          home_[s] = registers + r_.register_bytes_ * size_t(slot.reg);
+        else if (slot.row_reg >= 0)
+          home_[s] = rows + r_.row_bytes_ * size_t(slot.row_reg);
         at_[s] = home_[s];
       }
     }
@@ -192,8 +201,10 @@ private:
       float single = float(real);
       int64_t whole = r_.launch_.integers[index];
       int narrow = int(whole);
-      const void* value = slot.lane == Lane::f32 ? static_cast<const void*>(&single) : slot.lane == Lane::f64 ? static_cast<const void*>(&real)
-                          : slot.lane == Lane::i32 ? static_cast<const void*>(&narrow) : static_cast<const void*>(&whole);
+      const void* value = slot.lane == Lane::f32   ? static_cast<const void*>(&single)
+                          : slot.lane == Lane::f64 ? static_cast<const void*>(&real)
+                          : slot.lane == Lane::i32 ? static_cast<const void*>(&narrow)
+                                                   : static_cast<const void*>(&whole);
       k_.fill[int(slot.lane)](out, value, r_.lanes_);
     }
 
@@ -214,13 +225,16 @@ private:
         auto* from = static_cast<const std::byte*>(in(code.a));
         size_t size = size_of(code.lane);
         for (int64_t i = 0; i < rows_; ++i)
-          k_.fill[int(code.lane)](static_cast<std::byte*>(out) + size_t(i * width_) * size, from + size_t(i) * size, width_);
+          k_.fill[int(code.lane)](static_cast<std::byte*>(out) + size_t(i * width_) * size,
+                                  from + size_t(i) * size, width_);
         break;
       }
       case CodeKind::reduce: {
         int real = code.lane == Lane::f64;
-        if (r_.whole_) k_.reduce_rows[int(code.reduction)][real](in(code.a), rows_, width_, out);
-        else k_.reduce[int(code.reduction)][real](in(code.a), width_, out, first);
+        if (r_.whole_)
+          k_.reduce_rows[int(code.reduction)][real](in(code.a), rows_, width_, out);
+        else
+          k_.reduce[int(code.reduction)][real](in(code.a), width_, out, first);
         break;
       }
       }
@@ -235,9 +249,12 @@ private:
       auto& how = r_.inputs_[size_t(code.index)];
       size_t size = size_of(code.dtype), slot = size_t(code.out);
       if (how.dense || (rows_ == 1 && in.inner == 1)) {
-        const std::byte* from = how.dense ? in.data + (row_ * r_.launch_.n + column_) * int64_t(size) : address(in, row_, size);
-        if (how.same_lane) at_[slot] = const_cast<std::byte*>(from);
-        else k_.load[int(code.dtype)](home_[slot], from, rows_ * width_);
+        const std::byte* from =
+            how.dense ? in.data + (row_ * r_.launch_.n + column_) * int64_t(size) : address(in, row_, size);
+        if (how.same_lane)
+          at_[slot] = const_cast<std::byte*>(from);
+        else
+          k_.load[int(code.dtype)](home_[slot], from, rows_ * width_);
         return;
       }
       std::byte* to = home_[slot];
@@ -248,8 +265,10 @@ private:
         }
         const std::byte* from = address(in, row_ + i, size);
         std::byte* place = to + size_t(i * width_) * size_of(code.lane);
-        if (in.inner == 1) k_.load[int(code.dtype)](place, from, width_);
-        else k_.load_strided[int(code.dtype)](place, from, in.inner, width_);
+        if (in.inner == 1)
+          k_.load[int(code.dtype)](place, from, width_);
+        else
+          k_.load_strided[int(code.dtype)](place, from, in.inner, width_);
       }
     }
 
@@ -263,7 +282,8 @@ private:
         return;
       }
       for (int64_t i = 0; i < rows_; ++i)
-        k_.load[int(code.dtype)](to + size_t(i) * size_of(code.lane), in.data + row_offset(r_.launch_.outer, in.outer, row_ + i) * size, 1);
+        k_.load[int(code.dtype)](to + size_t(i) * size_of(code.lane),
+                                 in.data + row_offset(r_.launch_.outer, in.outer, row_ + i) * size, 1);
     }
 
     std::byte* output_address() const {

@@ -1,5 +1,5 @@
-// Runs a program on the CPU: the rows are cut into parts by shape alone, each part walks its rows in tiles that stay
-// in cache, and each tile goes through the loops of map_kernels.h.
+// Runs a program on the CPU: the rows are cut into parts by shape alone, each part walks its rows in tiles
+// that stay in cache, and each tile goes through the loops of map_kernels.h.
 #pragma once
 
 #include "runtime/program.h"

@@ -23,8 +23,10 @@ public:
     constant_slot_.assign(steps.size(), -1);
     last_phase_ = 0;
     for (int16_t output : program_.outputs) last_phase_ = std::max(last_phase_, phase_[size_t(output)]);
-    if (whole_) lower_whole();
-    else lower_phases();
+    if (whole_)
+      lower_whole();
+    else
+      lower_phases();
     return std::move(out_);
   }
 
@@ -46,7 +48,8 @@ private:
     return slot;
   }
 
-  // -- the value of a step as a slot of elements or of rows, emitting what computes it --------------------------
+  // -- the value of a step as a slot of elements or of rows, emitting what computes it
+  // --------------------------
   int constant_slot(int s) {
     if (constant_slot_[size_t(s)] < 0) {
       int slot = new_slot(lane_of(step(s).dtype));
@@ -56,7 +59,9 @@ private:
     return constant_slot_[size_t(s)];
   }
 
-  int row_value(int s) { return step(s).kind == StepKind::constant ? constant_slot(s) : row_slot_[size_t(s)]; }
+  int row_value(int s) {
+    return step(s).kind == StepKind::constant ? constant_slot(s) : row_slot_[size_t(s)];
+  }
 
   int element_value(int s) {
     if (step(s).kind == StepKind::constant) return constant_slot(s);
@@ -64,8 +69,12 @@ private:
     int& slot = expand_slot_[size_t(s)];
     if (slot < 0) {
       slot = new_slot(lane_of(step(s).dtype));
-      Code code{.kind = CodeKind::expand, .lane = lane_of(step(s).dtype), .out = int16_t(slot), .a = int16_t(row_value(s))};
-      if (whole_) elements_->push_back(code);
+      Code code{.kind = CodeKind::expand,
+                .lane = lane_of(step(s).dtype),
+                .out = int16_t(slot),
+                .a = int16_t(row_value(s))};
+      if (whole_)
+        elements_->push_back(code);
       else { // once a row: the filled tile serves every tile of the rest
         persistent_.push_back(slot);
         rows_before_use(s).push_back(code);
@@ -84,7 +93,9 @@ private:
     const Step& st = step(s);
     auto value = [&](int arg) {
       int slot = per_row ? row_value(arg) : element_value(arg);
-      if (slot < 0) throw error(Fault::internal, "step {} reads step {}, which has no value yet:\n{}", s, arg, to_string(program_));
+      if (slot < 0)
+        throw error(Fault::internal, "step {} reads step {}, which has no value yet:\n{}", s, arg,
+                    to_string(program_));
       return int16_t(slot);
     };
     Lane lane = lane_of(st.dtype);
@@ -107,27 +118,42 @@ private:
       c.fn = kernels_.map[int(st.op)][int(lane_of(step(typed).dtype))];
     }
     c.out = int16_t(per_row ? new_row_slot(lane) : new_slot(lane));
-    bool narrow = size_of(st.dtype) < 4 && st.dtype != DType::boolean && st.op != Op::cast && st.op != Op::lookup;
+    bool narrow =
+        size_of(st.dtype) < 4 && st.dtype != DType::boolean && st.op != Op::cast && st.op != Op::lookup;
     bool store_rounds = !per_row && element_output(s) && uses_[size_t(s)] == 0;
-    MapFn rounding = narrow && !store_rounds && st.dtype == DType::bf16 ? kernels_.map_bf16[int(st.op)] : nullptr;
+    MapFn rounding =
+        narrow && !store_rounds && st.dtype == DType::bf16 ? kernels_.map_bf16[int(st.op)] : nullptr;
     if (rounding) c.fn = rounding;
     code.push_back(c);
     if (narrow && !store_rounds && !rounding)
-      code.push_back({.kind = CodeKind::convert, .per_row = per_row, .lane = lane, .out = c.out, .a = c.out, .convert = kernels_.round[int(st.dtype)]});
+      code.push_back({.kind = CodeKind::convert,
+                      .per_row = per_row,
+                      .lane = lane,
+                      .out = c.out,
+                      .a = c.out,
+                      .convert = kernels_.round[int(st.dtype)]});
     return c.out;
   }
 
   int emit_load(int s, std::vector<Code>& code, bool per_row) {
     Lane lane = lane_of(step(s).dtype);
     int slot = per_row ? new_row_slot(lane) : new_slot(lane);
-    code.push_back({.kind = CodeKind::load, .per_row = per_row, .lane = lane, .out = int16_t(slot), .index = step(s).index, .dtype = step(s).dtype});
+    code.push_back({.kind = CodeKind::load,
+                    .per_row = per_row,
+                    .lane = lane,
+                    .out = int16_t(slot),
+                    .index = step(s).index,
+                    .dtype = step(s).dtype});
     return slot;
   }
 
   void emit_reduce(int s, std::vector<Code>& code) {
     if (row_slot_[size_t(s)] < 0) row_slot_[size_t(s)] = new_row_slot(lane_of(step(s).dtype));
-    code.push_back({.kind = CodeKind::reduce, .lane = lane_of(step(step(s).args[0]).dtype), .reduction = step(s).reduction,
-                    .out = int16_t(row_slot_[size_t(s)]), .a = int16_t(element_value(step(s).args[0]))});
+    code.push_back({.kind = CodeKind::reduce,
+                    .lane = lane_of(step(step(s).args[0]).dtype),
+                    .reduction = step(s).reduction,
+                    .out = int16_t(row_slot_[size_t(s)]),
+                    .a = int16_t(element_value(step(s).args[0]))});
   }
 
   void count_uses(const std::vector<bool>& needed) {
@@ -138,7 +164,9 @@ private:
           if (arg >= 0) ++uses_[size_t(arg)];
   }
 
-  bool is_table_input(int s) const { return step(s).kind == StepKind::input && program_.is_table(step(s).index); }
+  bool is_table_input(int s) const {
+    return step(s).kind == StepKind::input && program_.is_table(step(s).index);
+  }
 
   void lower_whole() {
     out_.phases.resize(1);
@@ -148,9 +176,12 @@ private:
     for (int s = 0; s < int(program_.steps.size()); ++s) {
       if (step(s).kind == StepKind::constant || is_table_input(s)) continue;
       auto& slot = step(s).per_row ? row_slot_[size_t(s)] : element_slot_[size_t(s)];
-      if (step(s).kind == StepKind::input) slot = emit_load(s, *elements_, step(s).per_row);
-      else if (step(s).kind == StepKind::reduce) emit_reduce(s, *elements_);
-      else slot = emit_map(s, *elements_, step(s).per_row);
+      if (step(s).kind == StepKind::input)
+        slot = emit_load(s, *elements_, step(s).per_row);
+      else if (step(s).kind == StepKind::reduce)
+        emit_reduce(s, *elements_);
+      else
+        slot = emit_map(s, *elements_, step(s).per_row);
     }
     finish_outputs();
     fuse_pairs(*elements_);
@@ -167,8 +198,10 @@ private:
       auto& code = out_.phases[size_t(p)].elements;
       elements_ = &code;
       for (int s = 0; s < int(program_.steps.size()); ++s) {
-        if (!needed[size_t(s)] || step(s).per_row || step(s).kind == StepKind::constant || is_table_input(s)) continue;
-        element_slot_[size_t(s)] = step(s).kind == StepKind::input ? emit_load(s, code, false) : emit_map(s, code, false);
+        if (!needed[size_t(s)] || step(s).per_row || step(s).kind == StepKind::constant || is_table_input(s))
+          continue;
+        element_slot_[size_t(s)] =
+            step(s).kind == StepKind::input ? emit_load(s, code, false) : emit_map(s, code, false);
       }
       for (int s = 0; s < int(program_.steps.size()); ++s)
         if (step(s).kind == StepKind::reduce && phase_[size_t(s)] == p + 1) emit_reduce(s, code);
@@ -185,8 +218,10 @@ private:
     count_uses(std::vector<bool>(program_.steps.size(), true));
     for (int s = 0; s < int(program_.steps.size()); ++s) {
       if (!step(s).per_row || phase_[size_t(s)] != p || is_table_input(s)) continue;
-      if (step(s).kind == StepKind::input) row_slot_[size_t(s)] = emit_load(s, code, true);
-      else if (step(s).kind == StepKind::map) row_slot_[size_t(s)] = emit_map(s, code, true);
+      if (step(s).kind == StepKind::input)
+        row_slot_[size_t(s)] = emit_load(s, code, true);
+      else if (step(s).kind == StepKind::map)
+        row_slot_[size_t(s)] = emit_map(s, code, true);
     }
   }
 
@@ -196,7 +231,8 @@ private:
     if (p == last_phase_)
       for (int16_t output : program_.outputs) needed[size_t(output)] = !step(output).per_row;
     for (int s = int(program_.steps.size()) - 1; s >= 0; --s) {
-      if (step(s).kind == StepKind::reduce && phase_[size_t(s)] == p + 1) needed[size_t(step(s).args[0])] = true;
+      if (step(s).kind == StepKind::reduce && phase_[size_t(s)] == p + 1)
+        needed[size_t(step(s).args[0])] = true;
       if (!needed[size_t(s)] || step(s).per_row) continue;
       for (int16_t arg : step(s).args)
         if (arg >= 0 && step(s).kind == StepKind::map) needed[size_t(arg)] = true;
@@ -214,13 +250,15 @@ private:
                          && elements_->back().kind != CodeKind::load; // a widening cast is its input's slot
   }
 
-  // -- pairs ---------------------------------------------------------------------------------------------------
+  // -- pairs
+  // ---------------------------------------------------------------------------------------------------
   static bool pair_of(Op first, Op second, bool result_is_left, Pair& pair, bool& swap) {
     swap = !result_is_left;
     bool commutes = second == Op::add || second == Op::mul;
     if (!result_is_left && !commutes && !(first == Op::mul && second == Op::sub)) return false;
     if (first == Op::mul && second == Op::add) return pair = Pair::mul_add, true;
-    if (first == Op::mul && second == Op::sub) return pair = result_is_left ? Pair::mul_sub : Pair::mul_rsub, true;
+    if (first == Op::mul && second == Op::sub)
+      return pair = result_is_left ? Pair::mul_sub : Pair::mul_rsub, true;
     if (first == Op::add && second == Op::mul) return pair = Pair::add_mul, true;
     if (first == Op::sub && second == Op::mul) return pair = Pair::sub_mul, true;
     if (first == Op::mul && second == Op::mul) return pair = Pair::mul_mul, true;
@@ -243,7 +281,8 @@ private:
   // The gate of a model in bf16: silu rounded, then the product that the store rounds.
   bool is_bf16_gate(const Code& first, const Code& second) const {
     Op second_op{};
-    return first.kind == CodeKind::map && first.fn == kernels_.map_bf16[int(Op::silu)] && op_of(second, second_op) && second_op == Op::mul;
+    return first.kind == CodeKind::map && first.fn == kernels_.map_bf16[int(Op::silu)]
+           && op_of(second, second_op) && second_op == Op::mul;
   }
 
   void fuse_pairs(std::vector<Code>& code) {
@@ -255,8 +294,9 @@ private:
       bool feeds_left = second.a == first.out, feeds_right = second.b == first.out;
       bool gate = is_bf16_gate(first, second);
       if (gate) pair = Pair::silu_bf16_mul;
-      bool fits = (gate || (op_of(first, x) && op_of(second, y))) && first.per_row == second.per_row && feeds_left != feeds_right
-                  && !used_elsewhere(code, i, first.out) && (gate || pair_of(x, y, feeds_left, pair, swap));
+      bool fits = (gate || (op_of(first, x) && op_of(second, y))) && first.per_row == second.per_row
+                  && feeds_left != feeds_right && !used_elsewhere(code, i, first.out)
+                  && (gate || pair_of(x, y, feeds_left, pair, swap));
       if (!fits) {
         ++i;
         continue;
@@ -272,19 +312,23 @@ private:
 
   bool used_elsewhere(const std::vector<Code>& code, size_t i, int16_t slot) const {
     for (size_t j = 0; j < code.size(); ++j)
-      if (j != i && j != i + 1 && (code[j].a == slot || code[j].b == slot || code[j].c == slot || code[j].out == slot)) return true;
+      if (j != i && j != i + 1
+          && (code[j].a == slot || code[j].b == slot || code[j].c == slot || code[j].out == slot))
+        return true;
     auto& outs = out_.output_slots;
     return std::find(outs.begin(), outs.end(), slot) != outs.end();
   }
 
-  // -- registers: a slot's register is free again after its last use in this list --------------------------------
+  // -- registers: a slot's register is free again after its last use in this list
+  // --------------------------------
   void assign_registers(const std::vector<Code>& code) {
     std::vector<int> last(out_.slots.size(), -1);
     auto touch = [&](int16_t slot, int at) {
       if (slot >= 0) last[size_t(slot)] = at;
     };
     for (int i = 0; i < int(code.size()); ++i)
-      for (int16_t slot : {code[size_t(i)].a, code[size_t(i)].b, code[size_t(i)].c, code[size_t(i)].out}) touch(slot, i);
+      for (int16_t slot : {code[size_t(i)].a, code[size_t(i)].b, code[size_t(i)].c, code[size_t(i)].out})
+        touch(slot, i);
     for (int16_t slot : out_.output_slots) touch(slot, int(code.size()));
     std::vector<int> free;
     int used = 0;

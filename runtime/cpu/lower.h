@@ -1,6 +1,6 @@
-// A program as the tile interpreter runs it: loops to call on numbered slots, in order. Two forms: `whole` keeps one
-// or more complete rows in a tile and computes everything once; the long form walks a row in tiles, one pass a phase
-// (a phase ends where a reduction is complete), and computes shared maps again in each.
+// A program as the tile interpreter runs it: loops to call on numbered slots, in order. Two forms: `whole`
+// keeps one or more complete rows in a tile and computes everything once; the long form walks a row in tiles,
+// one pass a phase (a phase ends where a reduction is complete), and computes shared maps again in each.
 #pragma once
 
 #include <memory>
@@ -33,8 +33,8 @@ struct Code {
 };
 
 struct Slot {
-  int reg = -1;         // element registers are shared by slots that do not live at once
-  int row_reg = -1;     // per-row values live to the end
+  int reg = -1;     // element registers are shared by slots that do not live at once
+  int row_reg = -1; // per-row values live to the end
   int constant = -1;
   Lane lane = Lane::f32;
 };
@@ -46,7 +46,7 @@ struct Phase {
 
 struct Lowered {
   std::vector<Slot> slots;
-  std::vector<Code> before;   // per-row work that needs no reduction
+  std::vector<Code> before; // per-row work that needs no reduction
   std::vector<Phase> phases;
   std::vector<int16_t> output_slots;
   int registers = 0, row_registers = 0;

@@ -1,7 +1,7 @@
 // The proof without a GPU that the CUDA back end covers what ran: every distinct program that a test run
 // hands to the CPU is kept; at the end each becomes CUDA text, which is compiled to machine code for a real
-// architecture: up to 200 programs all, of more (unless WANE_CUDA_PROOF is "all") a selection in which every
-// kind of step occurs. The line that is printed says which.
+// architecture. WANE_CUDA_PROOF=quick compiles, of more than 200, a selection in which every kind of step
+// occurs; the line that is printed says so.
 #pragma once
 
 #include <string>

@@ -157,3 +157,36 @@ case("files tell what is missing", function()
   fails(function() core.regex "(" end, "regex: '('")
   equal(fails(function() core.checkpoint "no/such/model" end, "no/such/model").fault, 66)
 end)
+
+case("wrong use of any function is an error of ours, never a crash", function()
+  local left_out = { publish = true, append = true, mkdir = true, writer = true, model_fetch = true, progress = true,
+                     note = true, deviation = true, method = true, document = true, trace = true, rivals = true }
+  local functions = {}
+  for name, f in pairs(core) do
+    if type(f) == "function" and not left_out[name] then functions[#functions + 1] = name end
+  end
+  local tensors = { x, core.zeros { 0 }, core.zeros { 3, 0, 2 }, core.full({}, 3), core.arange(4), x + 1, x:to "bf16",
+                    core.tensor { true, false }, core.ones { 1, 2, 2, 4 }, core.ones { 5, 3 }[{ { 2, 4 }, 2 }] }
+  local freed = core.ones { 2 }
+  freed:free()
+  local others = { 0, 1, -1, 2, 1.5, 0 / 0, math.mininteger, math.maxinteger, "", "f32", "falling", {}, { 1 }, { 2, -1 },
+                   { { 1 }, {} }, { "x" }, { dtype = "i32" }, true, print, freed, core.cache(2), core.buffer(x), "[a", { x, 1 } }
+  local function any() return math.random(2) == 1 and tensors[math.random(#tensors)] or others[math.random(#others)] end
+  local methods, raised, rounds = core.tensor_fields(), 0, 3000
+  for _ = 1, rounds do
+    local arguments = { any(), any(), any() }
+    local name, f = functions[math.random(#functions)], nil
+    f = core[name]
+    if math.random(2) == 1 then
+      name = methods[math.random(#methods)]
+      arguments[1] = tensors[math.random(#tensors)]
+      if name ~= "free" then f = function(t, ...) return t[name](t, ...) end end
+    end
+    local ok, problem = pcall(f, table.unpack(arguments, 1, math.random(0, 3)))
+    if not ok then
+      raised = raised + 1
+      check(not tostring(problem):find("internal", 1, true), name .. ": " .. tostring(problem))
+    end
+  end
+  check(raised > rounds / 2 and raised < rounds, raised .. " of " .. rounds .. " calls raised")
+end)

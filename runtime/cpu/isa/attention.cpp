@@ -27,6 +27,7 @@ constexpr int kWidth = 8, kColumns = 2, kRows = 6;
 #else
 constexpr int kWidth = 4, kColumns = 2, kRows = 4;
 #endif
+static_assert(kRows <= cpu::kMostTileRows && kRows <= kWidth);
 constexpr int kVecs = kKeyBlock / kWidth, kLanes = 16; // vectors of a block; a query's partial totals
 typedef float Vec __attribute__((vector_size(kWidth * 4), may_alias));
 typedef float Loose __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
@@ -99,8 +100,8 @@ void load_rows(const T* from, int64_t stride, int64_t count, int64_t dim, int64_
   }
 }
 
-// kWidth keys of kWidth words each to columns of [channel, 64]: perfect shuffles transpose the words, then a word
-// of two bf16 becomes two channels.
+// kWidth keys of kWidth words each to columns of [channel, 64]: perfect shuffles transpose the words, then a
+// word of two bf16 becomes two channels.
 template <class T> INLINE void transpose_square(const T* from, int64_t stride, float* to) {
   Lanes a[kWidth], b[kWidth];
   for (int i = 0; i < kWidth; i++) a[i] = *(const LooseLanes*)(from + i * stride);
@@ -126,8 +127,8 @@ template <class T> INLINE void transpose_square(const T* from, int64_t stride, f
   }
 }
 
-// keys[d][j] = row j's channel d in f32 for j < count; columns beyond are left as they are or zero. `room` holds
-// 64 rows of `wide` channels, a multiple of 32.
+// keys[d][j] = row j's channel d in f32 for j < count; columns beyond are left as they are or zero. `room`
+// holds 64 rows of `wide` channels, a multiple of 32.
 template <class T>
 void pack_keys(const T* from, int64_t stride, int64_t count, int64_t dim, int64_t wide, T* room,
                float* keys) {
@@ -274,7 +275,8 @@ template <int R> void score(const Block& block, Tile& tile) {
   for (int r = 0; r < R; r++)
     if (!tile.ranges[r].empty())
       from = std::min(from, tile.ranges[r].from), to = std::max(to, tile.ranges[r].to);
-  score_tile<R>(block.q + tile.row * block.padded, block.padded, block.dim, block.keys, from, to, tile.scores);
+  score_tile<R>(block.q + tile.row * block.padded, block.padded, block.dim, block.keys, from, to,
+                tile.scores);
 }
 
 // Scores to weights, and what the queries' sums so far and the block's count from now on.
@@ -335,8 +337,8 @@ template <int R = kRows, class F> INLINE void with_rows(int rows, F&& body) {
   body.template operator()<R>();
 }
 
-// All queries at one block. A tile's scores are formed between the weights of the tile before it and their use,
-// so that neither waits for the end of the step that it needs.
+// All queries at one block. A tile's scores are formed between the weights of the tile before it and their
+// use, so that neither waits for the end of the step that it needs.
 template <class F> void attend(const Block& block, int64_t rows, F&& range_of) {
   Tile tiles[2], *ready = nullptr;
   for (int64_t row = 0; row < rows; row += kRows) {

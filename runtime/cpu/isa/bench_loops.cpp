@@ -7,7 +7,8 @@
 namespace wane::WANE_ISA_NAMESPACE {
 namespace {
 
-void silu(float* __restrict out, const float* __restrict a, const float* __restrict b, const float* __restrict c, int64_t n) {
+void silu(float* __restrict out, const float* __restrict a, const float* __restrict b,
+          const float* __restrict c, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) out[i] = wane_silu(a[i]) * b[i] + 0.5f * c[i];
 }

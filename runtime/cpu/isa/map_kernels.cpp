@@ -18,8 +18,9 @@ template <> struct LaneType<Lane::f64> { using type = double; };
 template <> struct LaneType<Lane::i32> { using type = int; };
 template <> struct LaneType<Lane::i64> { using type = i64; };
 
-// -- maps ----------------------------------------------------------------------------------------------------
-// Each row of ops.def as a function object; Real serves float and double, Whole int and i64.
+// -- maps
+// ---------------------------------------------------------------------------------------------------- Each
+// row of ops.def as a function object; Real serves float and double, Whole int and i64.
 #define WANE_MAP(name, arity, rule, kinds, ftext, itext, derivative, doc)                                    \
   struct Real_##name {                                                                                       \
     template <class T, class A> static inline __attribute__((always_inline)) auto of(A a, T b, T c) {        \
@@ -44,9 +45,12 @@ void loop(void* out, const void* a, const void* b, const void* c, int64_t n) {
   const T* r = static_cast<const T*>(arity > 2 ? c : a);
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    if constexpr (arity == 1) y[i] = Out(F::template of<T, A>(p[i], T(0), T(0)));
-    else if constexpr (arity == 2) y[i] = Out(F::template of<T, A>(p[i], q[i], T(0)));
-    else y[i] = Out(F::template of<T, A>(p[i], q[i], r[i]));
+    if constexpr (arity == 1)
+      y[i] = Out(F::template of<T, A>(p[i], T(0), T(0)));
+    else if constexpr (arity == 2)
+      y[i] = Out(F::template of<T, A>(p[i], q[i], T(0)));
+    else
+      y[i] = Out(F::template of<T, A>(p[i], q[i], r[i]));
   }
 }
 
@@ -65,22 +69,31 @@ void loop_bf16(void* out, const void* a, const void* b, const void* c, int64_t n
   const float* r = static_cast<const float*>(arity > 2 ? c : a);
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    if constexpr (arity == 1) y[i] = round_bf16(F::template of<float, A>(p[i], 0.0f, 0.0f));
-    else if constexpr (arity == 2) y[i] = round_bf16(F::template of<float, A>(p[i], q[i], 0.0f));
-    else y[i] = round_bf16(F::template of<float, A>(p[i], q[i], r[i]));
+    if constexpr (arity == 1)
+      y[i] = round_bf16(F::template of<float, A>(p[i], 0.0f, 0.0f));
+    else if constexpr (arity == 2)
+      y[i] = round_bf16(F::template of<float, A>(p[i], q[i], 0.0f));
+    else
+      y[i] = round_bf16(F::template of<float, A>(p[i], q[i], r[i]));
   }
 }
 
 template <class F, int arity, ResultRule rule> constexpr cpu::MapFn make_bf16_loop() {
-  if constexpr (rule == ResultRule::truth || rule == ResultRule::logical || rule == ResultRule::integer) return nullptr;
-  else if constexpr (rule == ResultRule::chosen) return loop_bf16<F, int, arity>;
-  else return loop_bf16<F, float, arity>;
+  if constexpr (rule == ResultRule::truth || rule == ResultRule::logical || rule == ResultRule::integer)
+    return nullptr;
+  else if constexpr (rule == ResultRule::chosen)
+    return loop_bf16<F, int, arity>;
+  else
+    return loop_bf16<F, float, arity>;
 }
 
 template <class F, class T, int arity, ResultRule rule> constexpr cpu::MapFn make_loop() {
-  if constexpr (rule == ResultRule::truth || rule == ResultRule::logical) return loop<F, T, int, T, arity>;
-  else if constexpr (rule == ResultRule::chosen) return loop<F, T, T, int, arity>;
-  else return loop<F, T, T, T, arity>;
+  if constexpr (rule == ResultRule::truth || rule == ResultRule::logical)
+    return loop<F, T, int, T, arity>;
+  else if constexpr (rule == ResultRule::chosen)
+    return loop<F, T, T, int, arity>;
+  else
+    return loop<F, T, T, T, arity>;
 }
 
 void fill_maps(MapKernels& k) {
@@ -100,7 +113,8 @@ void fill_maps(MapKernels& k) {
 #undef WANE_MAP
 }
 
-// -- memory and lanes ----------------------------------------------------------------------------------------
+// -- memory and lanes
+// ----------------------------------------------------------------------------------------
 template <DType> struct Stored;
 #define WANE_STORED(dtype, Memory, Lane, from, to)                                                           \
   template <> struct Stored<DType::dtype> {                                                                  \
@@ -142,13 +156,15 @@ template <DType d> void stream(void* out, const void* in, int64_t n) {
   auto* y = static_cast<__m128i*>(out);
   for (int64_t i = 0; i < n; i += 64) {
     const __m128i* from = reinterpret_cast<const __m128i*>(line);
-    if constexpr (std::is_same_v<M, typename Stored<d>::lane>) from = reinterpret_cast<const __m128i*>(x + i);
+    if constexpr (std::is_same_v<M, typename Stored<d>::lane>)
+      from = reinterpret_cast<const __m128i*>(x + i);
     else
       for (int j = 0; j < 64; ++j) line[j] = Stored<d>::store(x[i + j]);
     constexpr int64_t pieces = int64_t(sizeof(M)) * 64 / 16;
 #if defined(__AVX512F__)
     for (int64_t p = 0; p < pieces / 4; ++p)
-      _mm512_stream_si512(reinterpret_cast<__m512i*>(y) + p, _mm512_loadu_si512(reinterpret_cast<const __m512i*>(from) + p));
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(y) + p,
+                          _mm512_loadu_si512(reinterpret_cast<const __m512i*>(from) + p));
 #else
     for (int64_t p = 0; p < pieces; ++p) _mm_stream_si128(y + p, _mm_loadu_si128(from + p));
 #endif
@@ -161,8 +177,10 @@ template <DType d> void round_lane(void* out, const void* in, int64_t n) {
   auto* x = static_cast<const typename Stored<d>::lane*>(in);
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    if constexpr (d == DType::bf16) y[i] = round_bf16(x[i]);
-    else y[i] = Stored<d>::load(Stored<d>::store(x[i]));
+    if constexpr (d == DType::bf16)
+      y[i] = round_bf16(x[i]);
+    else
+      y[i] = Stored<d>::load(Stored<d>::store(x[i]));
   }
 }
 
@@ -178,27 +196,36 @@ template <class T> void fill(void* out, const void* in, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = value;
 }
 
-// -- casts ---------------------------------------------------------------------------------------------------
-// Float to float rounds once, also from f64 to 16 bits (through rounding to odd); float to integer goes towards
+// -- casts
+// --------------------------------------------------------------------------------------------------- Float
+// to float rounds once, also from f64 to 16 bits (through rounding to odd); float to integer goes towards
 // zero and saturates at the ends of the wanted dtype; integer to integer wraps; to bool is "not zero".
 template <DType d, class From> inline __attribute__((always_inline)) auto cast_one(From x) {
   using L = typename Stored<d>::lane;
   constexpr bool from_real = std::is_floating_point_v<From>;
-  if constexpr (d == DType::boolean) return L(x != From(0));
+  if constexpr (d == DType::boolean)
+    return L(x != From(0));
   else if constexpr (std::is_floating_point_v<L>) {
-    if constexpr (d == DType::f32 || d == DType::f64) return L(x);
-    else if constexpr (std::is_same_v<From, double>) return Stored<d>::load(Stored<d>::store(wane_odd(x)));
-    else if constexpr (from_real) return Stored<d>::load(Stored<d>::store(x));
-    else return Stored<d>::load(Stored<d>::store(wane_odd(double(x))));
+    if constexpr (d == DType::f32 || d == DType::f64)
+      return L(x);
+    else if constexpr (std::is_same_v<From, double>)
+      return Stored<d>::load(Stored<d>::store(wane_odd(x)));
+    else if constexpr (from_real)
+      return Stored<d>::load(Stored<d>::store(x));
+    else
+      return Stored<d>::load(Stored<d>::store(wane_odd(double(x))));
   } else if constexpr (from_real) {
-    if constexpr (d == DType::i64) return wane_to_i64(double(x));
-    else if constexpr (d == DType::i32) return wane_to_i32(x);
+    if constexpr (d == DType::i64)
+      return wane_to_i64(double(x));
+    else if constexpr (d == DType::i32)
+      return wane_to_i32(x);
     else {
       int v = wane_to_i32(x);
       constexpr int lo = d == DType::i8 ? -128 : 0, hi = d == DType::i8 ? 127 : 255;
       return v < lo ? lo : (v > hi ? hi : v);
     }
-  } else return Stored<d>::load(Stored<d>::store(L(x)));
+  } else
+    return Stored<d>::load(Stored<d>::store(L(x)));
 }
 
 template <DType d, class From> void cast(void* out, const void* in, int64_t n) {
@@ -208,7 +235,8 @@ template <DType d, class From> void cast(void* out, const void* in, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = cast_one<d>(x[i]);
 }
 
-// -- lookup tables -------------------------------------------------------------------------------------------
+// -- lookup tables
+// -------------------------------------------------------------------------------------------
 template <class Index, class T>
 void lookup(void* out, const void* index, const void* table, int64_t entries, int64_t n) {
   T* y = static_cast<T*>(out);
@@ -217,25 +245,38 @@ void lookup(void* out, const void* index, const void* table, int64_t entries, in
   int last = int(entries - 1);
   for (int64_t i = 0; i < n; ++i) {
     int at;
-    if constexpr (std::is_same_v<Index, float>) at = wane_to_i32(x[i]);
-    else at = int(x[i]);
+    if constexpr (std::is_same_v<Index, float>)
+      at = wane_to_i32(x[i]);
+    else
+      at = int(x[i]);
     y[i] = t[at < 0 ? 0 : (at > last ? last : at)];
   }
 }
 
-// -- reductions ----------------------------------------------------------------------------------------------
+// -- reductions
+// ----------------------------------------------------------------------------------------------
 template <Reduction r, class T> struct Fold {
   static constexpr bool sums = r == Reduction::sum || r == Reduction::sumsq;
-  static inline T start() { return sums || r == Reduction::absmax ? T(0) : (r == Reduction::min ? wane_infinity(T(0)) : -wane_infinity(T(0))); }
+  static inline T start() {
+    return sums || r == Reduction::absmax
+               ? T(0)
+               : (r == Reduction::min ? wane_infinity(T(0)) : -wane_infinity(T(0)));
+  }
   static inline __attribute__((always_inline)) T take(T x) {
-    if constexpr (r == Reduction::sumsq) return x * x;
-    else if constexpr (r == Reduction::absmax) return wane_abs(x);
-    else return x;
+    if constexpr (r == Reduction::sumsq)
+      return x * x;
+    else if constexpr (r == Reduction::absmax)
+      return wane_abs(x);
+    else
+      return x;
   }
   static inline __attribute__((always_inline)) T join(T a, T b) {
-    if constexpr (sums) return a + b;
-    else if constexpr (r == Reduction::min) return ((b != b) | (b < a)) ? b : a;
-    else return ((b != b) | (b > a)) ? b : a;
+    if constexpr (sums)
+      return a + b;
+    else if constexpr (r == Reduction::min)
+      return ((b != b) | (b < a)) ? b : a;
+    else
+      return ((b != b) | (b > a)) ? b : a;
   }
 };
 
@@ -285,7 +326,9 @@ template <Reduction r> void fill_reduction(MapKernels& k) {
   k.reduce_rows[int(r)][1] = reduce_rows<r, double>;
 }
 
-template <int... d> void fill_dtypes(MapKernels& k, std::integer_sequence<int, d...>) { (fill_dtype<DType(d)>(k), ...); }
+template <int... d> void fill_dtypes(MapKernels& k, std::integer_sequence<int, d...>) {
+  (fill_dtype<DType(d)>(k), ...);
+}
 
 MapKernels make() {
   MapKernels k;
@@ -309,30 +352,58 @@ MapKernels make() {
   return k;
 }
 
-// -- pairs of f32 maps ---------------------------------------------------------------------------------------
-struct MulAdd { static inline float of(float a, float b, float c) { return a * b + c; } };
-struct MulSub { static inline float of(float a, float b, float c) { return a * b - c; } };
-struct MulRsub { static inline float of(float a, float b, float c) { return c - a * b; } };
-struct AddMul { static inline float of(float a, float b, float c) { return (a + b) * c; } };
-struct SubMul { static inline float of(float a, float b, float c) { return (a - b) * c; } };
-struct MulMul { static inline float of(float a, float b, float c) { return a * b * c; } };
-struct AddAdd { static inline float of(float a, float b, float c) { return a + b + c; } };
-struct DivRound { static inline float of(float a, float b, float) { return wane_rint(a / b); } };
-struct MulRound { static inline float of(float a, float b, float) { return wane_rint(a * b); } };
-struct SiluMul { static inline __attribute__((always_inline)) float of(float a, float b, float) { return wane_silu(a) * b; } };
+// -- pairs of f32 maps
+// ---------------------------------------------------------------------------------------
+struct MulAdd {
+  static inline float of(float a, float b, float c) { return a * b + c; }
+};
+struct MulSub {
+  static inline float of(float a, float b, float c) { return a * b - c; }
+};
+struct MulRsub {
+  static inline float of(float a, float b, float c) { return c - a * b; }
+};
+struct AddMul {
+  static inline float of(float a, float b, float c) { return (a + b) * c; }
+};
+struct SubMul {
+  static inline float of(float a, float b, float c) { return (a - b) * c; }
+};
+struct MulMul {
+  static inline float of(float a, float b, float c) { return a * b * c; }
+};
+struct AddAdd {
+  static inline float of(float a, float b, float c) { return a + b + c; }
+};
+struct DivRound {
+  static inline float of(float a, float b, float) { return wane_rint(a / b); }
+};
+struct MulRound {
+  static inline float of(float a, float b, float) { return wane_rint(a * b); }
+};
+struct SiluMul {
+  static inline __attribute__((always_inline)) float of(float a, float b, float) { return wane_silu(a) * b; }
+};
 struct Clamp { // maximum, minimum with one comparison each: the compiler turns these into vectors
   static inline float of(float a, float lo, float hi) {
     float m = !(a <= lo) ? a : lo;
     return !(m >= hi) ? m : hi;
   }
 };
-struct SquareAdd { static inline float of(float a, float b, float) { return a * a + b; } };
+struct SquareAdd {
+  static inline float of(float a, float b, float) { return a * a + b; }
+};
 
-struct SiluBf16Mul { static inline __attribute__((always_inline)) float of(float a, float b, float) { return round_bf16(wane_silu(a)) * b; } };
+struct SiluBf16Mul {
+  static inline __attribute__((always_inline)) float of(float a, float b, float) {
+    return round_bf16(wane_silu(a)) * b;
+  }
+};
 
 template <class F> void pair_loop(void* out, const void* a, const void* b, const void* c, int64_t n) {
   float* y = static_cast<float*>(out);
-  auto *p = static_cast<const float*>(a), *q = static_cast<const float*>(b), *r = static_cast<const float*>(c ? c : b);
+  auto *p = static_cast<const float*>(a), *q = static_cast<const float*>(b),
+       *r = static_cast<const float*>(c ? c : b);
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) y[i] = F::of(p[i], q[i], r[i]);
 }
@@ -345,10 +416,10 @@ const MapKernels& map_kernels() {
 }
 
 const cpu::PairTable& pair_kernels() {
-  static const cpu::PairTable table = {pair_loop<MulAdd>, pair_loop<MulSub>, pair_loop<MulRsub>, pair_loop<AddMul>,
-                                       pair_loop<SubMul>, pair_loop<MulMul>, pair_loop<AddAdd>,  pair_loop<DivRound>,
-                                       pair_loop<MulRound>, pair_loop<SiluMul>, pair_loop<Clamp>, pair_loop<SquareAdd>,
-                                       pair_loop<SiluBf16Mul>};
+  static const cpu::PairTable table = {
+      pair_loop<MulAdd>, pair_loop<MulSub>,    pair_loop<MulRsub>,    pair_loop<AddMul>,   pair_loop<SubMul>,
+      pair_loop<MulMul>, pair_loop<AddAdd>,    pair_loop<DivRound>,   pair_loop<MulRound>, pair_loop<SiluMul>,
+      pair_loop<Clamp>,  pair_loop<SquareAdd>, pair_loop<SiluBf16Mul>};
   return table;
 }
 
