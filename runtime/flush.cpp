@@ -33,8 +33,13 @@ public:
 
   Program program;
   std::vector<Tensor> leaves; // by input number; flushed, so alive until the run is over
-  std::vector<const Node*> constants;
-  std::vector<const Node*> step_nodes;
+  // Copies, not nodes: an operand that is flushed on the way lets go of its own operands.
+  struct Number {
+    double value;
+    int64_t integer;
+  };
+  std::vector<Number> constants;
+  std::vector<bool> one_a_row; // by step: the last dim is 1, or there is none
 
 private:
   int16_t visit(const NodePtr& node) {
@@ -51,28 +56,43 @@ private:
     if (node->kind == NodeKind::constant) {
       step.kind = StepKind::constant;
       step.index = int16_t(program.constants++);
-      constants.push_back(node.get());
+      constants.push_back({node->value, node->integer});
     } else if (pending(*node)) {
       step.kind = node->kind == NodeKind::map ? StepKind::map : StepKind::reduce;
       step.op = node->op;
       step.reduction = node->reduction;
-      for (size_t i = 0; i < 3 && node->args[i]; ++i) step.args[i] = visit(node->args[i]);
+      bool looks_up = step.kind == StepKind::map && step.op == Op::lookup;
+      step.args[0] = visit(node->args[0]);
+      for (size_t i = 1; i < 3 && node->args[i]; ++i)
+        step.args[i] = looks_up ? table(node->args[i]) : visit(node->args[i]);
       program.reductions += step.kind == StepKind::reduce;
-      if (step.kind == StepKind::map && step.op == Op::lookup)
-        program.tables.push_back(program.steps[size_t(step.args[1])].index);
     } else {
-      step.index = int16_t(program.inputs++);
-      leaves.push_back(Tensor(node).flushed());
+      step.index = input(node);
     }
-    auto place = int16_t(program.steps.size());
+    return index_.emplace(node.get(), put(step, *node)).first->second;
+  }
+
+  // A table is read whole, so it is an input of its own also where the same tensor is an operand.
+  int16_t table(const NodePtr& node) {
+    if (auto found = table_.find(node.get()); found != table_.end()) return found->second;
+    Step step{.kind = StepKind::input, .dtype = node->dtype, .index = input(node)};
+    program.tables.push_back(step.index);
+    return table_.emplace(node.get(), put(step, *node)).first->second;
+  }
+
+  int16_t input(const NodePtr& node) {
+    leaves.push_back(Tensor(node).flushed());
+    return int16_t(program.inputs++);
+  }
+
+  int16_t put(const Step& step, const Node& node) {
     program.steps.push_back(step);
-    step_nodes.push_back(node.get());
-    index_.emplace(node.get(), place);
-    return place;
+    one_a_row.push_back(node.shape.back() == 1);
+    return int16_t(program.steps.size() - 1);
   }
 
   NodePtr root_;
-  std::unordered_map<const Node*, int16_t> index_;
+  std::unordered_map<const Node*, int16_t> index_, table_;
 };
 
 // Merges neighbouring dims of `shape` wherever every operand walks them as one.
@@ -134,9 +154,9 @@ void fill_inputs(Builder& build, Launch& launch, const std::vector<Strides>& str
     in.outer = has_row_dim ? drop_last(strides[i]) : strides[i];
     in.inner = has_row_dim ? strides[i].back() : 0;
   }
-  for (const Node* node : build.constants) {
-    launch.constants.push_back(node->value);
-    launch.integers.push_back(node->integer);
+  for (auto& number : build.constants) {
+    launch.constants.push_back(number.value);
+    launch.integers.push_back(number.integer);
   }
 }
 

@@ -32,24 +32,29 @@ constexpr int kVecs = kKeyBlock / kWidth, kLanes = 16; // vectors of a block; a 
 typedef float Vec __attribute__((vector_size(kWidth * 4), may_alias));
 typedef float Loose __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
 typedef int Lanes __attribute__((vector_size(kWidth * 4), may_alias));
+typedef unsigned Words __attribute__((vector_size(kWidth * 4), may_alias));
 typedef int LooseLanes __attribute__((vector_size(kWidth * 4), aligned(1), may_alias));
 
 #define INLINE inline __attribute__((always_inline))
 #define ALONE __attribute__((noinline)) // a loop whose addresses all fit the registers only on its own
 
+// a * b + c, and a > b ? a : b, so b where one is NaN.
 #if defined(__AVX512F__)
 INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE Vec larger(Vec a, Vec b) { return _mm512_mask_max_ps(a, 0xffff, a, b); } // of which gcc 12 warns not
+INLINE Vec larger(Vec a, Vec b) {
+  return _mm512_mask_max_ps(a, 0xffff, a, b);
+} // gcc 12 warns of the plain one
 #elif defined(__FMA__)
 INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE Vec larger(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 #else
 INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
-INLINE Vec larger(Vec a, Vec b) { return _mm_max_ps(a, b); } // a > b ? a : b, so b where one is NaN
+INLINE Vec larger(Vec a, Vec b) { return _mm_max_ps(a, b); }
 #endif
 INLINE Vec all(float x) { return x - Vec{}; }
 
-// 2^x for x <= 0, never less than 2^-125; NaN stays NaN. At most 2 ulp. The polynomial is that of wane_exp2.
+// 2^x for x <= 0, never less than 2^-125; NaN stays NaN. At most 1.3 ulp, 1 where
+// products are fused. The polynomial is that of wane_exp2.
 INLINE Vec power_of_two(Vec x) {
   x = larger(all(-125.0f), x);
   const Vec t = x + 12582912.0f, r = x - (t - 12582912.0f);
@@ -59,10 +64,10 @@ INLINE Vec power_of_two(Vec x) {
   p = fma(p, r, all(0.240226507f));
   p = fma(p, r, all(0.693147182f));
   p = fma(p, r, all(1.0f));
-  return p * (Vec)(((Lanes)t << 23) + 0x3f800000); // by multiplying, which keeps a NaN
+  return p * (Vec)(((Words)t << 23) + 0x3f800000u); // by multiplying, which keeps a NaN
 }
 
-// The largest lane; a NaN is passed over unless all of its half are.
+// The largest lane; none is NaN.
 template <int half = kWidth / 2> INLINE float largest(Vec x) {
   Lanes turn;
   for (int i = 0; i < kWidth; i++) turn[i] = (i + half) % kWidth;
@@ -257,12 +262,13 @@ struct State {
 // Up to kRows queries at one block.
 struct Tile {
   alignas(64) float scores[kRows * kKeyBlock], lanes[kRows * kLanes];
-  alignas(64) float peak[kRows], old_share[kLanes], new_share[kLanes];
+  alignas(64) float peak[kLanes], old_share[kLanes], new_share[kLanes];
   Range ranges[kRows];
   int64_t row;
   int rows;
 };
 
+// What all tiles of a part read at one block; `sums` holds one tile's sums over it.
 struct Block {
   const float *q, *keys, *values; // [rows, padded], [dim, 64], [64, padded]
   int64_t dim, padded;
@@ -279,18 +285,17 @@ template <int R> void score(const Block& block, Tile& tile) {
                 tile.scores);
 }
 
-// Scores to weights, and what the queries' sums so far and the block's count from now on.
+// Scores to weights, and the shares that the queries' sums so far and the block's have from now on.
 template <int R> void weigh(const Block& block, Tile& tile) {
-  alignas(64) float was[kWidth] = {}, is[kWidth] = {}, peak[kWidth];
+  alignas(64) float was[kWidth] = {}, is[kWidth] = {};
   for (int r = 0; r < R; r++) was[r] = block.state.peak[tile.row + r];
   for (int r = 0; r < R; r++) is[r] = peak_of(tile.scores + r * kKeyBlock, tile.ranges[r]);
   for (int r = 0; r < R; r++)
     weigh_row(tile.scores + r * kKeyBlock, tile.ranges[r], is[r], tile.lanes + r * kLanes);
   const Vec most = larger(*(Vec*)is, *(Vec*)was);
-  *(Vec*)peak = most;
+  *(Vec*)tile.peak = most;
   *(Vec*)tile.old_share = power_of_two(*(Vec*)was - most);
   *(Vec*)tile.new_share = power_of_two(*(Vec*)is - most);
-  for (int r = 0; r < R; r++) tile.peak[r] = peak[r];
 }
 
 // into = into * old_share + more * new_share
@@ -299,6 +304,7 @@ INLINE void merge(float* into, const float* more, int64_t n, float old_share, fl
     *(Vec*)(into + i) = fma(*(Vec*)(into + i), all(old_share), *(const Vec*)(more + i) * new_share);
 }
 
+// The block's weighted values join what the queries gathered before.
 template <int R> void gather(const Block& block, const Tile& tile) {
   // The keys that all rows attend go together; what is a row's own before and after goes alone, in the same
   // order.
