@@ -102,12 +102,12 @@ void write_header(const RunFolder& run, const HostOptions& options) {
                          options.seed));
 }
 
-// Rows of all tables of the run.
+// Rows of the script's tables; metrics.jsonl holds those of every solved layer.
 int64_t count_rows(const std::string& folder) {
   int64_t rows = 0;
   std::error_code ignored;
   for (auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() != ".jsonl") continue;
+    if (entry.path().extension() != ".jsonl" || entry.path().stem() == "metrics") continue;
     std::ifstream file(entry.path());
     for (std::string line; std::getline(file, line);) ++rows;
   }

@@ -53,17 +53,13 @@ Tensor over(Reduction kind, Tensor x, const Dims& dims) {
   return x;
 }
 
-int push_number(Args& a, DType dtype, double value) {
-  if (is_float(dtype)) return results(a.L, value);
-  return results(a.L, int64_t(value));
-}
-
 int plain(Args& a) { // sum, prod, min, max, absmax: the runtime's own
   auto kind = Reduction(a.method.data);
   Tensor x = a.tensor("x");
   Dims dims = read_dims(a, x);
   if (!dims.all) return results(a.L, over(kind, x, dims));
-  return push_number(a, x.dtype(), reduce_all(kind, x));
+  if (!is_float(x.dtype())) return results(a.L, reduce_all_integer(kind, x));
+  return results(a.L, reduce_all(kind, x));
 }
 
 int truth(Args& a) {
@@ -121,7 +117,7 @@ int position(Args& a) { // argmax, argmin
     return results(a.L, map(Op::add, found, full(Shape{}, found.dtype(), int64_t(1))));
   }
   if (a.more()) a.skip();
-  auto linear = int64_t(reduce_all(kind, x));
+  int64_t linear = reduce_all_integer(kind, x);
   std::vector<int64_t> at(size_t(x.rank()));
   for (int dim = x.rank() - 1; dim >= 0; --dim) {
     at[size_t(dim)] = linear % x.shape()[dim] + 1;

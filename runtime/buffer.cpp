@@ -1,5 +1,7 @@
 #include "runtime/buffer.h"
 
+#include <cstring>
+
 #include "runtime/cpu/kernels.h"
 
 namespace wane {
@@ -27,9 +29,15 @@ void MutableArray::write(std::span<const int64_t> first, std::span<const int64_t
     throw error("this buffer is frozen").hint("freeze gives the tensor; make a new buffer to go on writing");
   Shape box(count);
   Tensor wide = expand(cast(value, dtype()), box).dense();
+  if (wide.node()->buffer == tensor_.node()->buffer
+      && wide.count() > 0) { // elements of this buffer that move
+    Tensor copy = empty(wide.shape(), dtype());
+    std::memcpy(copy.bytes(), wide.bytes(), size_t(wide.count()) * size_of(dtype()));
+    wide = copy;
+  }
   int64_t offset = 0;
   for (int d = 0; d < shape().rank(); ++d) {
-    if (first[size_t(d)] < 0 || first[size_t(d)] + box[d] > shape()[d])
+    if (first[size_t(d)] < 0 || box[d] < 0 || first[size_t(d)] > shape()[d] - box[d])
       throw error("positions {} to {} of dim {}, which has {}", first[size_t(d)] + 1,
                   first[size_t(d)] + box[d], d + 1, shape()[d]);
     offset += first[size_t(d)] * tensor_.strides()[d];

@@ -56,7 +56,7 @@ Tensor with(const Tensor& x, std::span<const int64_t> first, std::span<const int
   int64_t offset = 0;
   Strides strides = dense_strides(x.shape());
   for (int d = 0; d < x.rank(); ++d) {
-    if (first[size_t(d)] < 0 || box[d] < 0 || first[size_t(d)] + box[d] > x.shape()[d])
+    if (first[size_t(d)] < 0 || box[d] < 0 || first[size_t(d)] > x.shape()[d] - box[d])
       throw error("with: positions {} to {} of dim {}, which has {}", first[size_t(d)] + 1,
                   first[size_t(d)] + box[d], d + 1, x.shape()[d])
           .note("tensor", describe(x));
@@ -104,6 +104,11 @@ Tensor embedding(const Tensor& tokens, const Tensor& table) {
   if (is_float(tokens.dtype()))
     throw error("embedding: tokens are {}, expected whole numbers", name_of(tokens.dtype()))
         .note("tokens", describe(tokens));
+  if (tokens.dtype() == DType::i64)
+    for (int64_t i = 0; i < tokens.count(); ++i)
+      if (int64_t id = item_integer(tokens, i); id != int32_t(id))
+        throw error("embedding: token {} at place {} of a table with {} rows", id, i + 1, table.shape()[0])
+            .note("table", describe(table));
   Tensor ids = cast(tokens, DType::i32).dense();
   Shape shape = tokens.shape();
   shape.push_back(table.shape()[1]);

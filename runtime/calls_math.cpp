@@ -47,6 +47,7 @@ Tensor matrix_for(const Tensor& x, DType compute) {
 // it.
 PackedWeightsPtr packed(const Tensor& w, DType compute) {
   Node& node = *w.node();
+  if (node.version) w.flushed(); // a buffer may have been written since its view was packed
   if (node.packed && node.packed->dtype() == compute) return node.packed;
   Tensor t = matrix_for(w, compute);
   node.packed = pack_weights(compute, t.dtype(), t.bytes(), t.shape()[0], t.shape()[1], t.strides()[0],

@@ -68,8 +68,7 @@ Tensor quantile(const Tensor& x, double p, int dim) {
   Tensor in = dim_last(x, dim);
   Shape shape = in.shape();
   shape[shape.rank() - 1] = 1;
-  bool wide = x.dtype() == DType::f64 || x.dtype() == DType::i64 || x.dtype() == DType::i32;
-  Tensor out = empty(shape, wide ? DType::f64 : DType::f32, "quantile");
+  Tensor out = empty(shape, x.dtype() == DType::f64 ? DType::f64 : DType::f32, "quantile");
   cpu::quantile_rows(x.dtype(), in.bytes(), p, out.bytes(), rows_of(in), in.shape().back());
   return dim_back(out, dim);
 }

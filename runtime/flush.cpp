@@ -47,7 +47,7 @@ private:
     if (pending(*node) && node != root_) {
       // Computed inside an earlier program already: cheap once, but the second reader gets the stored
       // elements.
-      if (node->was_interior && node.use_count() > 2)
+      if (node->was_interior && node.use_count() > 1)
         flush(node);
       else
         node->was_interior = true;
@@ -215,8 +215,7 @@ void plan_rows(Builder& build, Launch& launch, const Shape& shape, int64_t row) 
   mark_rows(build, per_row);
   for (size_t s = 0; s < build.program.steps.size(); ++s) { // a wide constant makes its map wide
     auto& step = build.program.steps[s];
-    if (step.kind == StepKind::map && row > 1)
-      step.per_row = build.step_nodes[s]->shape.rank() == 0 || build.step_nodes[s]->shape.back() == 1;
+    if (step.kind == StepKind::map && row > 1) step.per_row = build.one_a_row[s];
   }
   fill_inputs(build, launch, strides, false);
   for (size_t i = 0; i < inner.size(); ++i)
@@ -259,6 +258,7 @@ void flush(const NodePtr& node) {
   if (!pending(*node)) return;
   check_interrupt();
   BufferPtr buffer = allocate(size_t(node->shape.count()) * size_of(node->dtype), node->origin);
+  if (!pending(*node)) return; // a collection that made room may have run code that reads it
   if (node->shape.count() > 0) {
     try {
       Builder build(node);

@@ -2,6 +2,7 @@
 // pending tree stays one that a single program can run.
 #include <algorithm>
 
+#include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/flush.h"
 #include "runtime/program.h"
@@ -199,9 +200,8 @@ Tensor lookup(const Tensor& x, const Tensor& table) {
         .note("table", describe(table));
   if (lane_of(table.dtype()) == Lane::i64)
     throw error("lookup: a table of i64; use i32").note("table", describe(table));
-  Tensor index = lane_of(x.dtype()) == Lane::f64   ? cast(x, DType::f32)
-                 : lane_of(x.dtype()) == Lane::i64 ? cast(x, DType::i32)
-                                                   : x;
+  // Through f32, which holds every index of a table and keeps what is beyond it beyond.
+  Tensor index = size_of(lane_of(x.dtype())) == 8 ? cast(x, DType::f32) : x;
   auto node = std::make_shared<Node>();
   node->kind = NodeKind::map;
   node->op = Op::lookup;
@@ -299,17 +299,32 @@ Tensor reduce(Reduction kind, const Tensor& x, int dim) {
   return out;
 }
 
-double reduce_all(Reduction kind, const Tensor& x) {
+namespace {
+
+// Results of parts are joined by the same reduction, in the widest dtype; of squares the sum.
+Reduction second_of(Reduction kind) { return kind == Reduction::sumsq ? Reduction::sum : kind; }
+Tensor widest(const Tensor& x) {
+  if (is_float(x.dtype())) return cast(x, DType::f64);
+  return x.dtype() == DType::boolean ? x : cast(x, DType::i64);
+}
+
+Tensor join_parts(Reduction kind, std::initializer_list<Tensor> parts) {
+  std::vector<Tensor> list;
+  for (auto& part : parts) list.push_back(reshape(widest(part), {1, 1}));
+  return reduce(second_of(kind), concat(list, 1), 1);
+}
+
+// One element: of floats in f32 or f64, else an integer.
+Tensor reduce_to_one(Reduction kind, const Tensor& x) {
   check_not_empty(kind, x, x.count());
-  if (x.count() == 0) return kind == Reduction::prod || kind == Reduction::all ? 1 : 0;
+  if (x.count() == 0)
+    return full({1}, reduced_dtype(kind, x.dtype()),
+                int64_t(kind == Reduction::prod || kind == Reduction::all));
   // Rows first (fused with what is pending), then their results in f64; long flat data is read as rows of
   // 4096.
   constexpr int64_t kRow = 4096;
   Tensor rows = x;
-  if (kind == Reduction::argmax || kind == Reduction::argmin) {
-    Tensor flat = reshape(x, {x.count()});
-    return double(item_integer(reduce(kind, flat, 0), 0));
-  }
+  if (kind == Reduction::argmax || kind == Reduction::argmin) return reduce(kind, reshape(x, {x.count()}), 0);
   if (x.rank() == 0)
     rows = reshape(x, {1, 1});
   else if (x.shape().back() > 4 * kRow || x.rank() == 1) {
@@ -318,22 +333,24 @@ double reduce_all(Reduction kind, const Tensor& x) {
     if (whole > 0 && whole < x.count()) {
       Tensor head = reshape(slice(flat, 0, 0, whole), {whole / kRow, kRow});
       Tensor tail = reshape(slice(flat, 0, whole, x.count() - whole), {1, x.count() - whole});
-      double parts[] = {reduce_all(kind, head), reduce_all(kind, tail)};
-      Tensor both = from_bytes({1, 2}, DType::f64, std::as_bytes(std::span(parts)));
-      Reduction outer = kind == Reduction::sumsq ? Reduction::sum : kind;
-      return item(reduce(outer, both, 1), 0);
+      return join_parts(kind, {reduce_to_one(kind, head), reduce_to_one(kind, tail)});
     }
     rows = whole ? reshape(flat, {whole / kRow, kRow}) : reshape(flat, {1, x.count()});
   }
   Tensor each = reduce(kind, rows, rows.rank() - 1);
-  if (each.count() == 1) return is_float(each.dtype()) ? item(each, 0) : double(item_integer(each, 0));
-  Reduction second = kind == Reduction::sumsq ? Reduction::sum : kind;
-  Tensor column = reshape(cast(each, is_float(each.dtype())           ? DType::f64
-                                     : each.dtype() == DType::boolean ? DType::boolean
-                                                                      : DType::i64),
-                          {1, each.count()});
-  Tensor one = reduce(second, column, 1);
+  if (each.count() == 1) return each;
+  return reduce(second_of(kind), reshape(widest(each), {1, each.count()}), 1);
+}
+
+} // namespace
+
+double reduce_all(Reduction kind, const Tensor& x) {
+  Tensor one = reduce_to_one(kind, x);
   return is_float(one.dtype()) ? item(one, 0) : double(item_integer(one, 0));
+}
+
+int64_t reduce_all_integer(Reduction kind, const Tensor& x) {
+  return item_integer(reduce_to_one(kind, x), 0);
 }
 
 } // namespace wane

@@ -22,30 +22,27 @@
 namespace wane {
 namespace {
 
-constexpr size_t kAlignment = 64, kHuge = size_t{2} << 20;
+constexpr size_t kAlignment = 64, kMapped = size_t{2} << 20;
 constexpr size_t kLargest = std::numeric_limits<size_t>::max() / 4;
 
 size_t size_class(size_t bytes) {
   bytes = std::max(bytes, kAlignment);
   size_t step = std::max(std::bit_floor(bytes - 1) / 8, kAlignment);
-  if (bytes >= kHuge) step = std::max(step, size_t{4096});
+  if (bytes >= kMapped) step = std::max(step, size_t{4096});
   return (bytes + step - 1) / step * step;
 }
 
+// Large blocks are mapped by themselves, so that giving one back really frees it. On small pages: asking for
+// large ones stalls the whole machine in compaction where memory is fragmented (seen on virtual machines),
+// and blocks are kept and used again anyway.
 std::byte* map_block(size_t bytes) {
-  if (bytes < kHuge) return static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes));
-  void* raw = mmap(nullptr, bytes + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (raw == MAP_FAILED) return nullptr;
-  auto start = reinterpret_cast<uintptr_t>(raw), aligned = (start + kHuge - 1) / kHuge * kHuge;
-  if (aligned != start) munmap(raw, aligned - start);
-  if (size_t tail = start + kHuge - aligned) munmap(reinterpret_cast<void*>(aligned + bytes), tail);
-  auto* block = reinterpret_cast<std::byte*>(aligned);
-  madvise(block, bytes, MADV_HUGEPAGE); // a refusal only costs speed
-  return block;
+  if (bytes < kMapped) return static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes));
+  void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return block == MAP_FAILED ? nullptr : static_cast<std::byte*>(block);
 }
 
 void unmap_block(std::byte* block, size_t bytes) {
-  if (bytes < kHuge)
+  if (bytes < kMapped)
     std::free(block);
   else
     munmap(block, bytes);

@@ -11,7 +11,10 @@ Shape::Shape(std::initializer_list<int64_t> dims)
 
 Shape::Shape(std::span<const int64_t> dims) {
   if (dims.size() > kMaxRank) throw error("a tensor has at most {} dims, not {}", kMaxRank, dims.size());
-  for (int64_t size : dims) push_back(size);
+  for (int64_t size : dims) {
+    if (size < 0) throw error("a dim of size {} in [{}]", size, fmt::join(dims, " x "));
+    push_back(size);
+  }
 }
 
 int64_t Shape::count() const {

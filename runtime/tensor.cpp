@@ -127,8 +127,12 @@ Tensor full(const Shape& shape, DType dtype, int64_t value) {
 
 Tensor arange(int64_t first, int64_t last, int64_t step, DType dtype) {
   if (step == 0) throw error("arange: the step is 0");
-  int64_t count = step > 0 ? (last - first + step) / step : (first - last - step) / -step;
-  count = std::max<int64_t>(count, 0);
+  using Wide = __int128; // the ends may lie further apart than i64 reaches
+  Wide length = ((step > 0 ? Wide(last) - first : Wide(first) - last) + (step > 0 ? Wide(step) : -Wide(step)))
+                / (step > 0 ? Wide(step) : -Wide(step));
+  length = std::max<Wide>(length, 0);
+  if (length > INT64_MAX / 8) throw error("arange: {} to {} in steps of {} is too long", first, last, step);
+  auto count = int64_t(length);
   Tensor t = empty({count}, DType::i64, "arange");
   for (int64_t i = 0; i < count; ++i) t.data<int64_t>()[i] = first + i * step;
   return dtype == DType::i64 ? t : cast(t, dtype).flushed();
@@ -242,6 +246,7 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
   if (x.node()->kind == NodeKind::constant) {
     auto node = std::make_shared<Node>(*x.node());
     node->shape = shape;
+    node->packed = nullptr; // laid out for the other shape
     return Tensor(node);
   }
   Tensor t = x.flushed();
@@ -272,7 +277,7 @@ Tensor expand(const Tensor& x, const Shape& shape) {
 
 Tensor slice(const Tensor& x, int dim, int64_t first, int64_t count) {
   check_dim("slice", x, dim);
-  if (first < 0 || count < 0 || first + count > x.shape()[dim])
+  if (first < 0 || count < 0 || first > x.shape()[dim] - count)
     throw error("positions {} to {} of dim {}, which has {}", first + 1, first + count, dim + 1,
                 x.shape()[dim])
         .note("tensor", describe(x));

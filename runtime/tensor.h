@@ -136,8 +136,9 @@ DType promote(DType a, DType b);
 
 // -- reductions; the reduced dim stays with size 1
 // -----------------------------------------------------------
-Tensor reduce(Reduction kind, const Tensor& x, int dim); // along the last dim deferred, else at once
-double reduce_all(Reduction kind, const Tensor& x);      // waits
+Tensor reduce(Reduction kind, const Tensor& x, int dim);     // along the last dim deferred, else at once
+double reduce_all(Reduction kind, const Tensor& x);          // waits
+int64_t reduce_all_integer(Reduction kind, const Tensor& x); // the same of integers, exact
 
 // -- views (flush what is pending, copy nothing; reshape copies when strides do not allow)
 // -------------------

@@ -54,6 +54,7 @@ function chart.of_table(t, given)
   if o.log ~= nil then options.choice("chart", "log", o.log, { "x", "y" }) end
   if #t == 0 then core.fail("chart: the table has no rows") end
   local marked = {}
+  if o.mark ~= nil then options.arg("chart", nil, "mark", o.mark, "list|table") end
   for _, name in ipairs(list.items(o.mark) or {}) do marked[name] = true end
   local lines = tables.number(t[1][o.y]) == nil
   if lines and o.log == "y" then core.fail(("chart: log = 'y' of column '%s', which is text"):format(o.y)) end

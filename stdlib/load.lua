@@ -20,7 +20,9 @@ function M.find(name, where)
   if command then
     core.fail(("%s: model '%s' is not here yet"):format(where, name), { fault = 66, hint = command })
   end
-  core.fail(("%s: %s: no such file or folder"):format(where, name), { fault = 66 })
+  local near = not name:find "[/.]" and core.nearest(name, core.known_models())
+  core.fail(("%s: %s: no such file or folder"):format(where, name), {
+    fault = 66, hint = near and ("did you mean the known model '%s'?"):format(near) or nil })
 end
 
 -- -- config -------------------------------------------------------------------------------------------------

@@ -112,6 +112,9 @@ function M.model(name, config)
   local settings = architecture.settings(config)
   if entry.check then entry.check(settings, where) end
   local dtype = M.dtype_of(settings) or "f32"
+  if settings.torch_dtype ~= nil and not M.dtype_of(settings) then
+    options.choice(where, "torch_dtype", settings.torch_dtype, { "float32", "bfloat16", "float16" })
+  end
   local parts = { name = name, architecture = entry, config = config, settings = settings, dtype = dtype }
   local model = M.build(parts, {})
   for _, layer in ipairs(inside(model).leaves) do
@@ -168,6 +171,10 @@ function methods:_run(tokens, cache, defer)
   do
     local scope <close> = modules.scope(context)
     y = parts.root(tokens, cache)
+  end
+  if not core.is_tensor(y) then
+    core.fail(("forward of '%s' gave %s; expected logits [samples, length, vocabulary]"):format(
+      parts.architecture.name, options.describe(y)))
   end
   if context.defer and not (context.deferred and core.same_node(y, context.deferred)) then
     parts.deferrable = false -- the forward goes on after its head: only whole logits are right
@@ -314,6 +321,8 @@ local function same_shape(weight, shape)
   return true
 end
 
+local FLOATS = { f64 = true, f32 = true, bf16 = true, f16 = true, e4m3 = true, e5m2 = true }
+
 -- model:with(pattern, { weight =, forward = }).
 function methods:with(wanted, given)
   local where = "model:with"
@@ -333,6 +342,9 @@ function methods:with(wanted, given)
     if type(weight) == "function" then
       weight = weight(layer)
       options.arg(where, nil, "weight", weight, "tensor")
+    end
+    if weight and not FLOATS[weight.dtype] then
+      core.fail(("%s: the weight of '%s' is %s; expected floats"):format(where, layer.name, weight.dtype))
     end
     if weight and not same_shape(weight, shapes.weight) then
       core.fail(("%s: the weight of '%s' is %s; expected %s"):format(where, layer.name,

@@ -112,6 +112,20 @@ local function candidates(model, pattern)
   return model:_leaves()
 end
 
+-- The first name that ends like a pattern: "layers.9.mlp.down_proj" is far from every layer of a model of 5 blocks,
+-- and "*.down_pro" is no name at all.
+local function with_tail(names, pattern)
+  local tail = pattern:match "[%w_]+$"
+  if not tail then return nil end
+  local tails, first = {}, {}
+  for _, name in ipairs(names) do
+    local own = name:match "[%w_]+$"
+    if not first[own] then first[own], tails[#tails + 1] = name, own end
+  end
+  local near = core.nearest(tail, tails)
+  return near and first[near]
+end
+
 local function nothing(model, pattern, where)
   local names = {}
   for i, layer in ipairs(model:_leaves()) do names[i] = layer.name end
@@ -125,7 +139,7 @@ local function nothing(model, pattern, where)
     near = table.concat(classes, ", ")
     core.fail(message, { notes = { { "classes", near } } })
   end
-  near = type(pattern) == "string" and core.nearest(pattern, names)
+  near = type(pattern) == "string" and (core.nearest(pattern, names) or with_tail(names, pattern))
   core.fail(near and ("%s; nearest: %s"):format(message, near) or message)
 end
 

@@ -19,6 +19,9 @@ strings.__metatable = "string"
 
 coroutine.resume, coroutine.wrap = native.resume, native.wrap
 
+-- Lua's own text of a file is its address.
+getmetatable(io.stdout).__tostring = function(file) return io.type(file) or "file" end
+
 local stock_xpcall, guard_handler = xpcall, native.guard_handler
 function xpcall(f, handler, ...) return stock_xpcall(f, guard_handler(handler), ...) end
 

@@ -179,6 +179,23 @@ function quantizer.encode_rows(q, x, params)
   return checked_map(q, "encode", core.trace(own(q, "encode"), inner(q), x, params), x)
 end
 
+-- Codes as they are stored. A user's encode may give anything; what u8 would bend into a code is an error instead.
+local function stored_codes(q, codes)
+  local class = value.class(q)
+  core.flush(codes)
+  if class.user and codes.shape[1] > 0 and codes.shape[2] > 0 then
+    local low, high, top = codes:min(), codes:max(), 2 ^ q.bits - 1
+    local off = (codes - codes:round()):absmax()
+    if not (low >= 0 and high <= top and off == 0) then
+      local info = core.function_info(class.row.encode, "S")
+      local what = off > 0 and low >= 0 and high <= top and "fractions" or ("%.4g to %.4g"):format(low, high)
+      core.fail(("%s: encode gave %s; expected whole numbers 0 to %d"):format(q.name, what, top),
+                { notes = { { "encode", ("%s:%d"):format(info.short_src, info.linedefined) } } })
+    end
+  end
+  return core.flush(codes:to "u8")
+end
+
 function quantizer.decode_rows(q, codes, params)
   local class = value.class(q)
   if not class.user then return class.row.decode(q, codes, params) end
@@ -213,6 +230,27 @@ local function matrix(q, what, w)
   return w
 end
 
+local function given_codes(q, what, codes)
+  if not is_tensor(codes) or #codes.shape ~= 2 then
+    local found = is_tensor(codes) and ("[%s]"):format(table.concat(codes.shape, " x ")) or "a " .. type(codes)
+    core.fail(("%s:%s: codes is %s, expected a matrix of codes"):format(q.name, what, found))
+  end
+  return codes
+end
+
+local function given_params(q, what, params)
+  if type(params) ~= "table" then
+    core.fail(("%s:%s: params is %s, expected the table of tensors that %s:fit gives"):format(
+      q.name, what, params == nil and "missing" or "a " .. type(params), q.name))
+  end
+  for name, p in pairs(params) do
+    if not is_tensor(p) then
+      core.fail(("%s:%s: params: '%s' is a %s, expected a tensor"):format(q.name, what, tostring(name), type(p)))
+    end
+  end
+  return params
+end
+
 -- Live parameters, and the rows and range they were fitted on.
 function quantizer.fit_matrix(q, w, seen)
   local x, whole = quantizer.rows(q, matrix(q, "fit", w))
@@ -230,19 +268,21 @@ end
 
 function methods.encode(q, w, params)
   local x = quantizer.rows(q, matrix(q, "encode", w))
-  local codes = quantizer.encode_rows(q, x:to "f32", params)
-  return core.flush(codes:to "u8"):reshape(w.shape)
+  given_params(q, "encode", params)
+  return stored_codes(q, quantizer.encode_rows(q, x:to "f32", params)):reshape(w.shape)
 end
 
 function methods.decode(q, codes, params)
-  local x = quantizer.rows(q, codes)
+  local x = quantizer.rows(q, given_codes(q, "decode", codes))
+  given_params(q, "decode", params)
   return core.flush(quantizer.decode_rows(q, x:to "f32", params)):reshape(codes.shape)
 end
 
 -- A quantized tensor of this dtype (f32 unless given): codes and parameters are kept, values are made on demand.
 function methods.pack(q, codes, params, dtype)
   dtype = dtype or "f32"
-  local shape = codes.shape
+  given_params(q, "pack", params)
+  local shape = given_codes(q, "pack", codes).shape
   local kept = core.flush(codes:to "u8")
   local stored = to_stored(q, params)
   local function values()
@@ -274,7 +314,7 @@ end
 
 function methods.quantize(q, w, seen)
   local params, x = quantizer.fit_matrix(q, w, seen)
-  local codes = core.flush(quantizer.encode_rows(q, x, params):to "u8"):reshape(w.shape)
+  local codes = stored_codes(q, quantizer.encode_rows(q, x, params)):reshape(w.shape)
   return methods.pack(q, codes, params, w.dtype)
 end
 

@@ -189,7 +189,10 @@ end
 
 function methods.outliers(t, column, options)
   local self = inside(t)
-  options = require("wane.options").check("outliers", options, { over = 20, among = math.max(1, #self.rows) })
+  local checks = require "wane.options"
+  options = checks.check("outliers", options, { over = 20, among = math.max(1, #self.rows) })
+  checks.arg("outliers", nil, "over", options.over, "number")
+  checks.count("outliers", "among", options.among, 1)
   if not self.known[column] then no_column(t, column) end
   local among = math.min(options.among, #self.rows)
   local numbers, found = {}, {}

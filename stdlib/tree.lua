@@ -14,7 +14,8 @@ end
 -- 288358400 as "275 MiB".
 function M.size(bytes)
   for _, unit in ipairs { { 2 ^ 40, "TiB" }, { 2 ^ 30, "GiB" }, { 2 ^ 20, "MiB" }, { 2 ^ 10, "KiB" } } do
-    if bytes >= unit[1] then return ("%.3g %s"):format(bytes / unit[1], unit[2]) end
+    local size = bytes / unit[1]
+    if size >= 1 then return (size < 999.5 and "%.3g %s" or "%.0f %s"):format(size, unit[2]) end
   end
   return ("%d B"):format(bytes)
 end

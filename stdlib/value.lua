@@ -188,7 +188,9 @@ function value.one_of(where, option, given, words)
     if given == word then return end
   end
   local shown = type(given) == "string" and ("'%s'"):format(given) or tostring(given)
-  core.fail(("%s: %s is %s, expected one of %s"):format(where, option, shown, table.concat(words, ", ")))
+  local expected = {}
+  for i, word in ipairs(words) do expected[i] = tostring(word) end
+  core.fail(("%s: %s is %s, expected one of %s"):format(where, option, shown, table.concat(expected, ", ")))
 end
 
 function value.whole(where, option, given, low, high)

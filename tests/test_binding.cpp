@@ -8,6 +8,7 @@
 #include <sstream>
 #include <thread>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
@@ -403,4 +404,47 @@ TEST_CASE("pressure on memory collects what Lua let go of") {
                        "for i = 1, 300 do kept[i % 15 + 1] = core.flush(core.full({ 1 << 20 }, i) + 1) end");
   set_memory_ceiling(ceiling);
   CHECK(text == "");
+}
+
+namespace {
+
+// What a piped session writes to stdout, and its exit code.
+std::string session(const std::string& lines, int& code) {
+  ScratchFolder scratch;
+  write_file("in.txt", lines);
+  std::fflush(stdout);
+  int out = dup(STDOUT_FILENO), in = dup(STDIN_FILENO);
+  REQUIRE(std::freopen("in.txt", "r", stdin));
+  int file = open("out.txt", O_CREAT | O_WRONLY, 0600);
+  dup2(file, STDOUT_FILENO);
+  close(file);
+  HostOptions options;
+  options.quiet = true;
+  code = repl("", options);
+  std::fflush(stdout);
+  dup2(out, STDOUT_FILENO);
+  dup2(in, STDIN_FILENO);
+  close(out);
+  close(in);
+  clearerr(stdin);
+  return read_file("out.txt");
+}
+
+} // namespace
+
+TEST_CASE("a piped session prints expressions, reads on, keeps going after errors") {
+  int code = -1;
+  CHECK(session("x = 3\nx * 2\n_ + 1\n", code) == "6\n7\n");
+  CHECK(code == 0);
+  CHECK(session("for i = 1, 2 do\n  print(i)\nend\n", code) == "1\n2\n");
+  CHECK(session("5;\nnil\n\n'a\\nb', nil, 2.5\n", code) == "\"a\\nb\"\nnil\n2.5\n");
+  CHECK(session("{ 1, 'x', n = {}, 2 }\n{}\n", code) == "{ 1, \"x\", 2, n = {...} }\n{}\n");
+  CHECK(session("wane.tensor { { 1, 2 }, { 3, 4 } }\n", code)
+        == "[2 x 2]   f32   cpu   16 B\n        1       2\n1  1.0000  2.0000\n2  3.0000  4.0000\n"
+           "min 1   max 4   mean 2.5   std 1.118   nan 0\n");
+  CHECK(code == 0);
+  CHECK(session("y.z\n1 +\n", code) == "");
+  CHECK(code == 1);
+  CHECK(session("error 'x'\n'after'\n", code) == "\"after\"\n");
+  CHECK(code == 1);
 }

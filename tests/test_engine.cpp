@@ -5,6 +5,8 @@
 #include <cmath>
 #include <random>
 
+#include "runtime/buffer.h"
+#include "runtime/calls.h"
 #include "runtime/cpu/pool.h"
 #include "runtime/flush.h"
 #include "runtime/program.h"
@@ -235,6 +237,58 @@ TEST_CASE("random trees: fused, unfused and flushed at random nodes give the sam
     REQUIRE(equal_bits(fused, plain));
     REQUIRE(equal_bits(some, plain));
   }
+}
+
+TEST_CASE("a lookup table may be an operand of the same program, and the index itself") {
+  Tensor table = cast(arange(0, 3, 1, DType::i64), DType::f32).flushed();
+  CHECK(reduce_all(Reduction::absmax, map(Op::sub, lookup(table, table), table)) == 0);
+  Tensor far =
+      full({1}, DType::i64, int64_t(1) << 32).flushed(); // beyond the table, not wrapped to its start
+  CHECK(item(lookup(far, table), 0) == 3);
+}
+
+TEST_CASE("whole numbers are reduced exactly beyond the digits of a double") {
+  const int64_t big = (int64_t(1) << 53) + 1;
+  Tensor x = cast(arange(big, big, 1, DType::i64), DType::i64);
+  CHECK(reduce_all_integer(Reduction::max, x) == big);
+  CHECK(reduce_all_integer(Reduction::sum, full({500}, DType::i64, big).flushed()) == 500 * big);
+}
+
+TEST_CASE("quantiles of whole numbers are f32 numbers") {
+  const int32_t values[] = {-2, 5, -1};
+  Tensor x = from_bytes({3}, DType::i32, std::as_bytes(std::span(values)));
+  CHECK(quantile(x, 0.5, 0).dtype() == DType::f32);
+  CHECK(quantile_all(x, 0) == -2);
+  CHECK(quantile_all(cast(x, DType::i64), 0.75) == 2);
+}
+
+TEST_CASE("sizes and ranges that make no sense are refused") {
+  const int64_t sizes[] = {-1, -4};
+  CHECK_THROWS_WITH_AS(Shape(std::span<const int64_t>(sizes)), "a dim of size -1 in [-1 x -4]", Error);
+  Tensor x = empty({4}, DType::f32);
+  CHECK_THROWS_AS(slice(x, 0, 3, INT64_MAX), Error);
+  CHECK_THROWS_WITH_AS(arange(INT64_MIN, INT64_MAX, 1, DType::i64),
+                       "arange: -9223372036854775808 to 9223372036854775807 in steps of 1 is too long",
+                       Error);
+  CHECK(arange(INT64_MIN, INT64_MAX, int64_t(1) << 62, DType::i64).count() == 4);
+  Tensor token = full({1}, DType::i64, int64_t(1) << 32).flushed();
+  CHECK_THROWS_AS(embedding(token, eye(2, DType::f32)), Error);
+}
+
+TEST_CASE("a buffer written over itself moves its values, and a packed view of it goes stale") {
+  MutableArray array(arange(1, 200000, 1, DType::i64));
+  const int64_t first[] = {1}, count[] = {199999};
+  array.write(first, count, slice(array.view(), 0, 0, 199999));
+  Tensor moved = array.freeze();
+  CHECK(item_integer(moved, 0) == 1);
+  CHECK(same(slice(moved, 0, 1, 199999), arange(1, 199999, 1, DType::i64)));
+
+  MutableArray weights(eye(4, DType::f32));
+  Tensor view = weights.view(), x = full({1, 4}, DType::f32, 1.0);
+  CHECK(item(linear(x, view), 0) == 1);
+  const int64_t corner[] = {0, 0}, one[] = {1, 1};
+  weights.write(corner, one, full({1, 1}, DType::f32, 100.0));
+  CHECK_THROWS_AS(linear(x, view), Error);
 }
 
 TEST_CASE("empty tensors and zero-dim tensors") {

@@ -79,7 +79,7 @@ public:
 
   void run() {
     int64_t rows = launch_.rows, n = launch_.n;
-    bool split_columns = !whole_ && program_.reductions == 0 && n > kPartElements;
+    bool split_columns = !whole_ && program_.reductions == 0 && n > kPartElements && !output_per_row();
     if (split_columns) {
       int64_t pieces = (n + kPartElements - 1) / kPartElements;
       parallel_parts(rows * pieces, [&](int64_t part, int) {

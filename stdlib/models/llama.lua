@@ -147,6 +147,9 @@ local function check_rope(c, where)
   if c.partial_rotary_factor and c.partial_rotary_factor ~= 1 then
     bad(where, ("not supported: partial_rotary_factor %s"):format(shown(c.partial_rotary_factor)))
   end
+  for _, key in ipairs { "rope_scaling", "rope_parameters" } do
+    if c[key] and type(c[key]) ~= "table" then bad(where, ("%s is %s"):format(key, shown(c[key])), "an object") end
+  end
   local scaling = c.rope_scaling
   if not scaling then return end
   local kind = scaling.rope_type or scaling.type or "default"
@@ -158,6 +161,22 @@ local function check_rope(c, where)
     if type(scaling[key]) ~= "number" or scaling[key] <= 0 then
       bad(where, ("%s of rope_scaling is %s"):format(key, shown(scaling[key])), "a number above 0")
     end
+  end
+end
+
+-- What may be left out, but not be of another kind.
+local KINDS = { tie_word_embeddings = "boolean", attention_bias = "boolean", use_sliding_window = "boolean",
+                layer_types = "table", torch_dtype = "string" }
+
+local function check_optional(c, where)
+  for key, kind in pairs(KINDS) do
+    if c[key] ~= nil and type(c[key]) ~= kind then
+      bad(where, ("%s is %s"):format(key, shown(c[key])), kind == "boolean" and "true or false" or "a " .. kind)
+    end
+  end
+  local positions = c.max_position_embeddings
+  if positions ~= nil and (type(positions) ~= "number" or not math.tointeger(positions) or positions < 1) then
+    bad(where, ("max_position_embeddings is %s"):format(shown(positions)), "a whole number from 1")
   end
 end
 
@@ -187,6 +206,7 @@ local function check(kind)
   return function(c, where)
     c.model_type = kind
     check_counts(c, where)
+    check_optional(c, where)
     check_rope(c, where)
     check_kinds(c, where)
     c.qkv_bias = kind == "qwen2" or c.attention_bias or false
