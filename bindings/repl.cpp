@@ -228,10 +228,12 @@ private:
     for (;;) {
       bool silent = ends_in_semicolon(text);
       std::string expression = "return " + (silent ? text.substr(0, text.find_last_of(';')) : text);
-      std::string ignored;
-      Load state = load(expression, ignored);
+      std::string of_expression;
+      Load state = load(expression, of_expression);
       if (state != Load::ok) {
+        bool open = state == Load::incomplete;
         state = load(text, problem);
+        if (state == Load::wrong && open) state = Load::incomplete, problem = of_expression;
         silent = true;
       }
       if (state == Load::ok) return execute(text, silent);

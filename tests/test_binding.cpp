@@ -437,6 +437,7 @@ TEST_CASE("a piped session prints expressions, reads on, keeps going after error
   CHECK(session("x = 3\nx * 2\n_ + 1\n", code) == "6\n7\n");
   CHECK(code == 0);
   CHECK(session("for i = 1, 2 do\n  print(i)\nend\n", code) == "1\n2\n");
+  CHECK(session("1 +\n2\nx = {\n4\n}\n#x\n", code) == "3\n1\n");
   CHECK(session("5;\nnil\n\n'a\\nb', nil, 2.5\n", code) == "\"a\\nb\"\nnil\n2.5\n");
   CHECK(session("{ 1, 'x', n = {}, 2 }\n{}\n", code) == "{ 1, \"x\", 2, n = {...} }\n{}\n");
   CHECK(session("wane.tensor { { 1, 2 }, { 3, 4 } }\n", code)

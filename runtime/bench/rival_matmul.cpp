@@ -23,6 +23,7 @@ public:
   Direct(const Tensor& x, const Tensor& w, bool packed)
       : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), x_(x.dense()), w_(w.dense()) {
     using F = memory::format_tag;
+    set_openmp_threads(thread_count()); // a primitive is made for the threads there are at its making
     auto type = x.dtype() == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
     memory::dims a{x.shape()[0], x.shape()[1]}, b{w.shape()[1], w.shape()[0]}, c{x.shape()[0], w.shape()[0]};
     dnnl::matmul::primitive_desc made(dnnl::matmul::desc({a, type, F::ab}, {b, type, packed ? F::any : F::ba},
@@ -37,6 +38,7 @@ public:
                   {DNNL_ARG_WEIGHTS, kept},
                   {DNNL_ARG_DST, memory(made.dst_desc(), engine_)}};
     primitive_ = dnnl::matmul(made);
+    set_openmp_threads(1);
   }
   void run() {
     set_openmp_threads(thread_count());

@@ -117,6 +117,7 @@ void compare(DType type, int64_t size) {
   DType out_type = type == DType::i8 ? DType::i32 : DType::f32;
   auto out = allocate(size_t(size * size) * 4);
   std::memset(out->data(), 0, out->bytes());
+  set_openmp_threads(thread_count()); // a primitive is made for the threads there are at its making
   Direct packed(type, size, true, a->data(), w->data()), plain(type, size, false, a->data(), w->data());
   auto weights = pack_weights(type, type, w->data(), size, size, size, 1);
   int threads = thread_count();
