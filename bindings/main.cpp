@@ -137,6 +137,8 @@ int main_guarded(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF,
+               0); // so that lines reach a pipe as they are printed, in order with stderr
   int code;
   try {
     code = main_guarded(argc, argv);

@@ -196,6 +196,9 @@ function M.load(name, given)
   local settings = settings_of(entry, config, path)
   local dtype = set.dtype or M.stored_dtype(checkpoint)
   local states = states_of(entry.model(settings), checkpoint, path, dtype)
+  if dtype == "bf16" and not core.native_bf16() then
+    core.deviation(title_of(path) .. ": bf16 weights are computed in f32, for this CPU has no native bf16")
+  end
   return model_module.build({
     name = title_of(path), path = path, architecture = entry, config = config, settings = settings,
     dtype = dtype, tokenizer = checkpoint:tokenizer(), checkpoint = checkpoint,

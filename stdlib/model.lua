@@ -379,9 +379,25 @@ function methods:dequantize()
   return self:_derive(changes)
 end
 
+-- Codes and parameters of a quantized weight, or nil.
+local function stored_parts(weight)
+  local attached = core.attached(weight)
+  return type(attached) == "table" and attached.fields or nil
+end
+
+-- Plain weights by their bits, quantized ones by their codes and parameters; one of each is never the same.
 local function same_part(a, b)
   if a == nil or b == nil then return a == b end
-  return core.same_node(a, b) or a:same(b)
+  if core.same_node(a, b) then return true end
+  local mine, theirs = stored_parts(a), stored_parts(b)
+  if (mine == nil) ~= (theirs == nil) then return false end
+  if mine == nil then return a:same(b) end
+  if tostring(mine.quantizer) ~= tostring(theirs.quantizer) or not mine.codes:same(theirs.codes) then return false end
+  for name, parameter in pairs(mine.params) do
+    local twin = theirs.params[name]
+    if twin == nil or not parameter:same(twin) then return false end
+  end
+  return true
 end
 
 -- model:same(other): true, or false and the first name that differs; weights, codes and scales bit by bit.
