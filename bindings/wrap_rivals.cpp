@@ -28,12 +28,13 @@ int direct(Args& a) {
   Tensor x = a.tensor("x"), w = a.tensor("w");
   return give(a, bench::direct_matmul(x, w, a.boolean("packed")));
 }
-// products({ m1, n1, k1, m2, n2, k2, ... }, dtype)
+// products({ m1, n1, k1, f32_1, m2, n2, k2, f32_2, ... }, dtype); f32: 1 for a result in f32
 int products(Args& a) {
   auto flat = a.integers("sizes");
-  if (flat.size() % 3) throw error("rival_products: {} sizes, expected triples m, n, k", flat.size());
-  std::vector<std::array<int64_t, 3>> sizes;
-  for (size_t i = 0; i < flat.size(); i += 3) sizes.push_back({flat[i], flat[i + 1], flat[i + 2]});
+  if (flat.size() % 4) throw error("rival_products: {} numbers, expected m, n, k, f32 of each", flat.size());
+  std::vector<bench::RawProduct> sizes;
+  for (size_t i = 0; i < flat.size(); i += 4)
+    sizes.push_back({flat[i], flat[i + 1], flat[i + 2], flat[i + 3] != 0});
   return give(a, bench::raw_products(sizes, a.dtype("dtype")));
 }
 

@@ -72,22 +72,21 @@ Rival copy_loop(int64_t bytes) {
           }};
 }
 
-Rival raw_products(const std::vector<std::array<int64_t, 3>>& sizes, DType dtype) {
-  struct Product {
-    int64_t m, n, k;
-    PackedWeightsPtr weights;
-  };
-  auto products = std::make_shared<std::vector<Product>>();
+Rival raw_products(const std::vector<RawProduct>& sizes, DType dtype) {
+  auto weights = std::make_shared<std::vector<PackedWeightsPtr>>();
   int64_t most_in = 1, most_out = 1;
-  for (auto [m, n, k] : sizes) {
-    Tensor w = touched({n, k}, dtype);
-    products->push_back({m, n, k, pack_weights(dtype, dtype, w.bytes(), n, k, k, 1)});
-    most_in = std::max(most_in, m * k), most_out = std::max(most_out, m * n);
+  for (auto& p : sizes) {
+    Tensor w = touched({p.n, p.k}, dtype);
+    weights->push_back(pack_weights(dtype, dtype, w.bytes(), p.n, p.k, p.k, 1));
+    most_in = std::max(most_in, p.m * p.k), most_out = std::max(most_out, p.m * p.n);
   }
-  Tensor x = touched({most_in}, dtype), y = touched({most_out}, dtype);
+  Tensor x = touched({most_in}, dtype), y = touched({most_out}, DType::f32);
   return {fmt::format("{} products, {} threads", sizes.size(), thread_count()), [=] {
-            for (auto& p : *products)
-              matmul_packed(dtype, x.bytes(), p.m, p.k, *p.weights, y.bytes(), dtype, p.n);
+            for (size_t i = 0; i < sizes.size(); ++i) {
+              auto& p = sizes[i];
+              matmul_packed(dtype, x.bytes(), p.m, p.k, *(*weights)[i], y.bytes(), p.f32 ? DType::f32 : dtype,
+                            p.n);
+            }
           }};
 }
 

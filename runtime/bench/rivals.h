@@ -25,8 +25,12 @@ Rival copy_loop(int64_t bytes);
 // x [m, k] by w [n, k] of one dtype (f32, bf16) with oneDNN's own threads and defaults; packed: the weights
 // were put in the layout it asks for, else they are read as they lie. The result is f32.
 Rival direct_matmul(const Tensor& x, const Tensor& w, bool packed);
-// Our own tiles on packed weights, one product after another of these [m, n, k]: the raw matmul time of a
-// model.
-Rival raw_products(const std::vector<std::array<int64_t, 3>>& sizes, DType dtype);
+// Our own tiles on packed weights, one product after another: the raw matmul time of a model. What a model's
+// head gives is f32, what its other products give is of the computed dtype.
+struct RawProduct {
+  int64_t m, n, k;
+  bool f32;
+};
+Rival raw_products(const std::vector<RawProduct>& sizes, DType dtype);
 
 } // namespace wane::bench

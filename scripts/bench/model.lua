@@ -13,19 +13,20 @@ local keys     = config.num_key_value_heads * head_dim
 
 local function products(rows)
   local sizes = {}
-  local function add(n, k)
-    table.move({ rows, n, k }, 1, 3, #sizes + 1, sizes)
+  local function add(n, k, f32)
+    table.move({ rows, n, k, f32 or 0 }, 1, 4, #sizes + 1, sizes)
   end
   for _ = 1, config.num_hidden_layers do
     add(hidden, hidden) add(keys, hidden) add(keys, hidden) add(hidden, hidden)
     add(inner, hidden) add(inner, hidden) add(hidden, inner)
   end
-  add(vocabulary, hidden)
+  add(vocabulary, hidden, 1) -- logits are f32
   return sizes
 end
 
 local weights = 0
-for i = 1, #products(1), 3 do weights = weights + products(1)[i + 1] * products(1)[i + 2] end
+local one_row = products(1)
+for i = 1, #one_row, 4 do weights = weights + one_row[i + 1] * one_row[i + 2] end
 local dtype = core.native_bf16() and "bf16" or "f32"
 local width = dtype == "bf16" and 2 or 4
 
