@@ -139,9 +139,13 @@ end)
 
 case("values asked for while tracing", function()
   local pending = x + 1
-  for _, f in ipairs { function(t) return t:item() end, function(t) return t:absmax(2) end, function(t) return t:sum() end,
-                       function(t) return t:totable() end, function(t) return t:matmul(t) end,
-                       function(t) return t:reshape { 6 } end, function(t) return t[1] end } do
+  local asking = { function(t) return t:item() end, function(t) return t:absmax(2) end, function(t) return t:sum() end,
+                   function(t) return t:totable() end, function(t) return t:matmul(t) end }
+  if core.environment "WANE_FUSE" ~= "0" then -- views compute only what is pending, and unfused nothing is
+    asking[#asking + 1] = function(t) return t:reshape { 6 } end
+    asking[#asking + 1] = function(t) return t[1] end
+  end
+  for _, f in ipairs(asking) do
     fails(function() core.trace(f, pending) end, "a value is asked for while tracing")
   end
   local y = core.trace(function(t) return core.where(t:lt(3), t:abs(), t * 2):lookup { 1, 2, 3 } end, pending)
