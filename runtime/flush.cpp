@@ -9,6 +9,7 @@
 #include "runtime/buffer.h"
 #include "runtime/cpu/interpreter.h"
 #include "runtime/program.h"
+#include "runtime/trace.h"
 
 namespace wane {
 namespace {
@@ -30,6 +31,11 @@ public:
     visit(root);
     program.outputs = {index_.at(root.get())};
   }
+  // Several results of one traced function; nothing below them is computed here.
+  explicit Builder(std::span<const Tensor> roots) : traced_(true) {
+    program.reductions = 0;
+    for (auto& root : roots) program.outputs.push_back(visit(root.node()));
+  }
 
   Program program;
   std::vector<Tensor> leaves; // by input number; flushed, so alive until the run is over
@@ -44,7 +50,7 @@ public:
 private:
   int16_t visit(const NodePtr& node) {
     if (auto found = index_.find(node.get()); found != index_.end()) return found->second;
-    if (pending(*node) && node != root_) {
+    if (!traced_ && pending(*node) && node != root_) {
       // Computed inside an earlier program already: cheap once, but the second reader gets the stored
       // elements.
       if (node->was_interior && node.use_count() > 1)
@@ -92,6 +98,7 @@ private:
   }
 
   NodePtr root_;
+  bool traced_ = false;
   std::unordered_map<const Node*, int16_t> index_, table_;
 };
 
@@ -278,6 +285,16 @@ void flush(const NodePtr& node) {
     }
   }
   become_leaf(*node, std::move(buffer));
+}
+
+Traced trace_program(std::span<const Tensor> roots) {
+  Builder build(roots);
+  Traced traced{std::move(build.program), std::move(build.leaves), {}, {}};
+  for (auto& number : build.constants) {
+    traced.constants.push_back(number.value);
+    traced.integers.push_back(number.integer);
+  }
+  return traced;
 }
 
 bool fuse_enabled() { return fuse.load(std::memory_order_relaxed); }

@@ -7,6 +7,7 @@
 #include "runtime/flush.h"
 #include "runtime/program.h"
 #include "runtime/tensor.h"
+#include "runtime/trace.h"
 
 namespace wane {
 namespace {
@@ -110,6 +111,7 @@ void settle_limits(Node& node) {
 }
 
 Tensor finish(NodePtr node) {
+  if (tracing()) return Tensor(node);
   settle_limits(*node);
   if (!fuse_enabled()) flush(node);
   return Tensor(node);
@@ -165,7 +167,12 @@ Tensor map(Op op, std::span<const Tensor> args) {
   for (auto& arg : node->args)
     if (arg && pending(*arg) && arg->row && !row && may_stay(*arg, shape, arg->row)) row = arg->row;
   for (auto& arg : node->args)
-    if (arg && pending(*arg) && !may_stay(*arg, shape, row)) flush(arg);
+    if (arg && pending(*arg) && !may_stay(*arg, shape, row)) {
+      if (tracing())
+        throw error("{}: while tracing, what is computed has one shape; {} is needed as {}", how.name,
+                    to_string(arg->shape), to_string(shape));
+      flush(arg);
+    }
   return finish(node);
 }
 

@@ -370,7 +370,7 @@ function observers.as_range(a, b)
 end
 
 -- The range of weight rows x (f32), by the quantizer's observer or their extremes: lo, hi [rows, 1].
-function observers.range(q, x, whole)
+function observers.range(q, x, whole, seen)
   local observer = q.observer or observers.minmax
   local class = value.class(observer)
   if class.unsupported then core.fail("not supported yet: wane." .. class.name) end

@@ -15,6 +15,7 @@ local recipes = {
   time = require("wane.time").time,
   table = require("wane.table").new,
   observer = observers.own,
+  sweep = require("wane.sweep").sweep,
 }
 
 for _, name in ipairs { "int", "fp8", "nf4", "nvfp4", "mxfp4", "gguf", "quantizer" } do

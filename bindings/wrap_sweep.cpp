@@ -1,0 +1,120 @@
+// The column sweep: a quantizer's maps traced once, and the walk over a matrix that stdlib/sweep.lua drives.
+#include "bindings/wrap_tensor.h"
+#include "runtime/sweep.h"
+
+namespace wane::lua {
+
+template <> struct Class<Sweep> { static constexpr const char* name = "sweep"; };
+template <> struct Class<SweepQuantizer> { static constexpr const char* name = "sweep quantizer"; };
+
+namespace {
+
+constexpr int64_t kPlaceholderRows = 16;
+
+Tensor placeholder(int64_t columns, DType dtype) {
+  Tensor out = empty({kPlaceholderRows, columns}, dtype, "traced");
+  std::fill_n(out.bytes(), size_t(out.count()) * size_of(dtype), std::byte(0));
+  return out;
+}
+
+// (function(w, params) -> codes, values; { name = columns }, dtype, bits) -> the traced maps, parameter names in order
+int trace_maps(Args& a) {
+  const int function = a.take(), widths = a.table("params");
+  const DType dtype = a.dtype("dtype");
+  const int bits = int(a.integer("bits"));
+  const Tensor weight = placeholder(1, dtype);
+  std::vector<Tensor> params;
+  std::vector<std::string> names;
+  lua_pushvalue(a.L, function);
+  push(a.L, weight);
+  lua_newtable(a.L);
+  const int table = lua_gettop(a.L);
+  for (lua_pushnil(a.L); lua_next(a.L, widths); lua_pop(a.L, 1)) {
+    names.emplace_back(lua_tostring(a.L, -2));
+    params.push_back(placeholder(lua_tointeger(a.L, -1), DType::f32));
+    push(a.L, params.back());
+    lua_setfield(a.L, table, names.back().c_str());
+  }
+  {
+    TraceScope tracing;
+    lua_call(a.L, 2, 2);
+  }
+  const int values = lua_gettop(a.L);
+  auto result = [&](int index) {
+    auto* box = test_object<TensorBox>(a.L, index);
+    if (!box) throw error(Fault::internal, "sweep: a traced function gave a {}", type_name(a.L, index));
+    return box->value;
+  };
+  push_object<SweepQuantizer>(a.L, weight, params, result(values - 1), result(values), bits);
+  push(a.L, std::span<const std::string>(names));
+  return 2;
+}
+
+// 1-based positions as 0-based columns; nothing for nil.
+std::vector<int32_t> read_order(Args& a) {
+  std::vector<int32_t> order;
+  if (a.is_nil()) return a.skip(), order;
+  const Tensor given = cast(a.tensor("order"), DType::i32).dense();
+  if (given.rank() != 1)
+    throw error("sweep: order is {}, expected one position a column", to_string(given.shape()))
+        .note("order", describe(given));
+  for (int64_t i = 0; i < given.count(); i++) order.push_back(given.data<int32_t>()[i] - 1);
+  return order;
+}
+
+int begin(Args& a) {
+  const Tensor w = a.tensor("w"), u = a.tensor("u");
+  std::vector<int32_t> order = read_order(a);
+  const Tensor second = a.is_nil() ? (a.skip(), Tensor()) : a.tensor("second");
+  push_object<Sweep>(a.L, w, u, second, std::move(order));
+  return 1;
+}
+
+int next_columns(Args& a) {
+  auto& sweep = a.object<Sweep>("sweep");
+  return results(a.L, sweep.next_columns(a.integer("count")));
+}
+
+// (count, maps, { tensor, ... }, group_columns)
+int advance(Args& a) {
+  auto& sweep = a.object<Sweep>("sweep");
+  const int64_t count = a.integer("count");
+  auto& maps = a.object<SweepQuantizer>("maps");
+  const int list = a.table("params");
+  std::vector<Tensor> params;
+  for (lua_Integer i = 1; i <= lua_Integer(lua_rawlen(a.L, list)); i++) {
+    lua_rawgeti(a.L, list, i);
+    params.push_back(a.to_tensor(lua_gettop(a.L), "params"));
+  }
+  lua_settop(a.L, a.count());
+  sweep.advance(count, maps, params, a.integer("group_columns", 0));
+  return 0;
+}
+
+int codes(Args& a) { return results(a.L, a.object<Sweep>("sweep").codes()); }
+int errors(Args& a) { return results(a.L, a.object<Sweep>("sweep").errors()); }
+int losses(Args& a) { return results(a.L, a.object<Sweep>("sweep").row_losses()); }
+
+Method methods[] = {
+    {"next_columns", next_columns, "(count) -> tensor", "The next columns with all repayments so far."},
+    {"advance", advance, "(count, maps, params [, group_columns])", "Codes the next columns."},
+    {"codes", codes, "() -> tensor", "u8 codes, in the original order."},
+    {"errors", errors, "() -> tensor", "e of each column, in the original order."},
+    {"row_losses", losses, "() -> tensor", "Sum of e^2 of each row, f64."},
+};
+
+Method functions[] = {
+    {"sweep", begin, "(w, u [, order [, second]]) -> sweep", "A sweep over the columns of w, not yet begun."},
+    {"sweep_maps", trace_maps, "(function, params, dtype, bits) -> maps, names",
+     "A quantizer's encode and decode, traced for the sweep."},
+};
+
+} // namespace
+
+void open_sweep(lua_State* L) {
+  make_class<Sweep>(L, methods);
+  make_class<SweepQuantizer>(L, {});
+  set_methods(L, functions, false);
+}
+
+} // namespace wane::lua

@@ -1,0 +1,118 @@
+// The column sweep's update for one x86-64 level. A block of 4 columns by a few vectors of rows stays in registers
+// over a run of k; every element is one chain in the order of k, so the bits depend on neither the blocks nor the
+// number of rows. Lanes are a multiple of 16, so no vector is cut.
+#include "runtime/cpu/sweep_kernels.h"
+
+#include <algorithm>
+#include <immintrin.h>
+
+namespace wane::WANE_ISA_NAMESPACE {
+namespace {
+
+using cpu::kPanelColumns;
+using cpu::panel_offset;
+
+#if defined(__AVX512F__)
+constexpr int kBytes = 64, kVectors = 4;
+#elif defined(__FMA__)
+constexpr int kBytes = 32, kVectors = 2;
+#else
+constexpr int kBytes = 16, kVectors = 2;
+#endif
+template <class T> constexpr int kWidth = kBytes / int(sizeof(T));
+constexpr int64_t kRun = 128; // k's whose vectors stay in the first cache while the columns pass
+
+template <class T> struct VectorOf { typedef T type __attribute__((vector_size(kBytes), may_alias)); };
+template <class T> using Vec = typename VectorOf<T>::type;
+
+#define INLINE inline __attribute__((always_inline))
+#if defined(__AVX512F__)
+INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a, b, c); }
+#elif defined(__FMA__)
+INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a, b, c); }
+#else
+template <class V> INLINE V fma(V a, V b, V c) { return a * b + c; }
+#endif
+
+// `columns` columns at x, `vectors` vectors of rows each, over k of n entries; u and second step by a panel's row.
+template <class T, int vectors, int columns, bool has_second>
+void block(T* x, const T* s, const T* v, int64_t lanes, int64_t n, const T* u, const T* second) {
+  Vec<T> sum[columns][vectors];
+  for (int c = 0; c < columns; c++)
+    for (int i = 0; i < vectors; i++)
+      sum[c][i] = *reinterpret_cast<const Vec<T>*>(x + c * lanes + i * kWidth<T>);
+  for (int64_t k = 0; k < n; k++, s += lanes, u += kPanelColumns) {
+    Vec<T> e[vectors];
+    for (int i = 0; i < vectors; i++) e[i] = *reinterpret_cast<const Vec<T>*>(s + i * kWidth<T>);
+    for (int c = 0; c < columns; c++) {
+      const Vec<T> factor = u[c] - Vec<T>{};
+      for (int i = 0; i < vectors; i++) sum[c][i] = fma(e[i], factor, sum[c][i]);
+    }
+    if constexpr (has_second) {
+      for (int i = 0; i < vectors; i++) e[i] = *reinterpret_cast<const Vec<T>*>(v + i * kWidth<T>);
+      for (int c = 0; c < columns; c++) {
+        const Vec<T> factor = second[c] - Vec<T>{};
+        for (int i = 0; i < vectors; i++) sum[c][i] = fma(e[i], factor, sum[c][i]);
+      }
+      v += lanes;
+      second += kPanelColumns;
+    }
+  }
+  for (int c = 0; c < columns; c++)
+    for (int i = 0; i < vectors; i++)
+      *reinterpret_cast<Vec<T>*>(x + c * lanes + i * kWidth<T>) = sum[c][i];
+}
+
+// All rows of the tile, for `columns` columns of one panel.
+template <class T, int columns, bool has_second>
+void all_rows(T* x, const T* s, const T* v, int64_t lanes, int64_t n, const T* u, const T* second, int64_t row,
+              int64_t last) {
+  for (; row + kVectors * kWidth<T> <= last; row += kVectors * kWidth<T>)
+    block<T, kVectors, columns, has_second>(x + row, s + row, v + row, lanes, n, u, second);
+  for (; row < last; row += kWidth<T>)
+    block<T, 1, columns, has_second>(x + row, s + row, v + row, lanes, n, u, second);
+}
+
+template <class T, bool has_second>
+void run(T* s, const T* v, int64_t lanes, int64_t k0, int64_t k1, int64_t c0, int64_t c1, const T* u, const T* second,
+         int64_t row, int64_t last) {
+  for (int64_t c = c0; c < c1;) {
+    const int64_t panel = c / kPanelColumns, within = c % kPanelColumns;
+    const int64_t at = panel_offset(panel) + k0 * kPanelColumns + within;
+    const T* other = has_second ? second + at : nullptr;
+    if (within == 0 && c + kPanelColumns <= c1) {
+      all_rows<T, kPanelColumns, has_second>(s + c * lanes, s + k0 * lanes, v + k0 * lanes, lanes, k1 - k0, u + at, other,
+                                             row, last);
+      c += kPanelColumns;
+    } else {
+      all_rows<T, 1, has_second>(s + c * lanes, s + k0 * lanes, v + k0 * lanes, lanes, k1 - k0, u + at, other, row, last);
+      c++;
+    }
+  }
+}
+
+template <class T>
+void update(T* s, const T* v, int64_t lanes, int64_t k0, int64_t k1, int64_t c0, int64_t c1, const T* u,
+            const T* second) {
+  if (!v) v = s;
+  constexpr int64_t kRows = kVectors * kWidth<T>;
+  for (; k0 < k1; k0 += kRun) {
+    const int64_t end = std::min(k1, k0 + kRun);
+    for (int64_t row = 0; row < lanes; row += kRows) {
+      const int64_t last = std::min(lanes, row + kRows);
+      second ? run<T, true>(s, v, lanes, k0, end, c0, c1, u, second, row, last)
+             : run<T, false>(s, v, lanes, k0, end, c0, c1, u, second, row, last);
+    }
+  }
+}
+
+} // namespace
+
+const cpu::SweepTable& sweep_kernels() {
+  static const cpu::SweepTable table{{update<float>}, {update<double>}};
+  return table;
+}
+
+} // namespace wane::WANE_ISA_NAMESPACE

@@ -1,0 +1,159 @@
+-- wane.sweep: the column recurrence of GPTQ-like solvers. The engine owns the walk (columns, blocks, repayments) with
+-- the quantizer's encode and decode built in; here are the order, the groups and what is fitted when.
+local core = require "wane.core"
+local observers = require "wane.observers"
+local options = require "wane.options"
+local quantizer = require "wane.quantizer"
+local value = require "wane.value"
+
+local sweep = {}
+
+-- The quantizer's maps, traced for parameters of these widths. Codes and values come out in w's dtype.
+local function traced(q, params, dtype)
+  local widths = {}
+  for name, p in pairs(params) do widths[name] = p.shape[2] end
+  return core.sweep_maps(function(x, p)
+    local codes = quantizer.encode_rows(q, x, p):to "f32"
+    return codes:to(dtype), quantizer.decode_rows(q, codes, p):to(dtype)
+  end, widths, dtype, q.bits)
+end
+
+local function in_order(params, names)
+  local result = {}
+  for i, name in ipairs(names) do result[i] = params[name] end
+  return result
+end
+
+-- -- groups fitted on the way -----------------------------------------------------------------------------------
+
+-- The groups in the order in which the sweep comes to them; an error where their columns are mixed.
+local function group_order(order, columns, size)
+  local groups = columns // size
+  if not order then
+    local list = {}
+    for g = 1, groups do list[g] = g end
+    return list
+  end
+  local of = core.flush(((order - 1) / size):floor():to "i32" + 1):reshape { groups, size }
+  local first = of[{ {}, { 1, 1 } }]
+  if not of:eq(first):all() then
+    core.fail("wane.sweep: the order mixes the columns of different groups, and no params are given", {
+      hint = "order whole groups, or fit first: params = quantizer:fit(w)" })
+  end
+  return first:reshape { -1 }:totable()
+end
+
+-- Statistics cut like w, for the columns of one group as the sweep meets them.
+local function seen_of_group(seen, columns)
+  if not seen or not next(seen) then return {} end
+  local cut = {}
+  for name, s in pairs(seen) do
+    cut[name] = core.is_tensor(s) and s.shape[2] and s.shape[2] > 1 and s:gather(2, columns) or s
+  end
+  return cut
+end
+
+local function fit_group(q, x, seen)
+  local lo, hi
+  if q.observer or not value.class(q).user then lo, hi = observers.range(q, x, false, seen) end
+  return quantizer.flushed(quantizer.params(q, x, lo, hi, seen))
+end
+
+-- Parameters of all groups [rows * groups, k] from those of each, [rows, k].
+local function joined(parts, rows)
+  local params = {}
+  for name in pairs(parts[1]) do
+    local pieces = {}
+    for g, part in ipairs(parts) do pieces[g] = part[name]:reshape { rows, 1, -1 } end
+    params[name] = core.flush(core.concat(pieces, 2)):reshape { rows * #parts, -1 }
+  end
+  return params
+end
+
+local function sweep_groups(state, q, w, order, seen)
+  local rows, columns, size = w.shape[1], w.shape[2], q.group_size
+  local parts = {}
+  for place, g in ipairs(group_order(order, columns, size)) do
+    local first = (place - 1) * size + 1
+    local met = order and order[{ { first, first + size - 1 } }] or core.arange(first, first + size - 1)
+    local params = fit_group(q, state:next_columns(size):to "f32", seen_of_group(seen, met))
+    local maps, names = traced(q, params, w.dtype)
+    state:advance(size, maps, in_order(params, names))
+    parts[g] = params
+  end
+  return joined(parts, rows)
+end
+
+-- -- the call ---------------------------------------------------------------------------------------------------
+
+local function check_params(q, params, w)
+  local sets = q.group_size and w.shape[1] * (w.shape[2] // q.group_size) or q.per == "tensor" and 1 or w.shape[1]
+  for name, p in pairs(params) do
+    if not core.is_tensor(p) or #p.shape ~= 2 or p.shape[1] ~= sets then
+      local found = core.is_tensor(p) and "[" .. table.concat(p.shape, " x ") .. "]" or "a " .. type(p)
+      core.fail(("wane.sweep: params: '%s' is %s, expected [%d x k] as %s:fit(w) gives"):format(
+        tostring(name), found, sets, q.name))
+    end
+  end
+  return params
+end
+
+local function order_of(order, columns)
+  if order == nil then return nil end
+  if type(order) == "table" then order = core.tensor(order, { dtype = "i32" }) end
+  if #order.shape ~= 1 or order.shape[1] ~= columns then
+    core.fail(("wane.sweep: order is [%s], expected one position for each of %d columns"):format(
+      table.concat(order.shape, " x "), columns))
+  end
+  return order
+end
+
+-- The state after all columns and the parameters: what solvers inside the library want.
+function sweep.run(w, u, q, given)
+  local order = order_of(given.order, w.shape[2])
+  local state = core.sweep(w, u, order, given.second)
+  local params = given.params
+  if params then
+    params = quantizer.flushed(quantizer.settle(q, check_params(q, params, w)))
+  elseif not q.group_size or q.group_size == w.shape[2] then
+    params = quantizer.fit_matrix(q, w, given.seen)
+  end
+  if params then
+    local maps, names = traced(q, params, w.dtype)
+    state:advance(w.shape[2], maps, in_order(params, names), q.group_size)
+    return state, params
+  end
+  return state, sweep_groups(state, q, w, order, given.seen)
+end
+
+local function check_matrix(name, x)
+  options.arg("wane.sweep", nil, name, x, "tensor")
+  if #x.shape ~= 2 then
+    core.fail(("wane.sweep: %s is [%s], expected a matrix"):format(name, table.concat(x.shape, " x ")))
+  end
+end
+
+-- wane.sweep(w, u, quantizer, { order, params, second }): a quantized tensor and the errors e [out, in].
+-- w [out, in] f32 or f64; u [in, in] upper triangular, in the order of the sweep; order: positions of columns, 1-based;
+-- params: as quantizer:fit gives, else fitted when the sweep enters a group, on the updated weights; second: a further
+-- triangle, w_k += w_j second_jk (GPTAQ).
+function sweep.sweep(w, u, q, given)
+  local where = "wane.sweep"
+  options.arg(where, 1, "w", w, "tensor")
+  options.arg(where, 2, "u", u, "tensor")
+  options.arg(where, 3, "quantizer", q, "quantizer")
+  local set = options.check(where, given, {}, { "order", "params", "second" })
+  check_matrix("w", w)
+  check_matrix("u", u)
+  if set.order ~= nil then options.arg(where, nil, "order", set.order, "tensor|table") end
+  if set.params ~= nil then options.arg(where, nil, "params", set.params, "table") end
+  if set.second ~= nil then check_matrix("second", set.second) end
+  if q.group_size and w.shape[2] % q.group_size ~= 0 then
+    core.fail(("%s: group_size %d does not divide the %d columns"):format(where, q.group_size, w.shape[2]))
+  end
+  local exact = w.dtype == "f64" and w or w:to "f32"
+  local state, params = sweep.run(core.flush(exact), u, q, set)
+  return q:pack(state:codes(), params, w.dtype), state:errors()
+end
+
+return sweep
