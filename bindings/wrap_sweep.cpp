@@ -1,10 +1,13 @@
-// The column sweep: a quantizer's maps traced once, and the walk over a matrix that stdlib/sweep.lua drives.
+// What solvers are made of: the column sweep (a quantizer's maps traced once, and the walk over a matrix that
+// stdlib/sweep.lua drives) and the second moments of a layer's inputs.
 #include "bindings/wrap_tensor.h"
+#include "runtime/gram.h"
 #include "runtime/sweep.h"
 
 namespace wane::lua {
 
 template <> struct Class<Sweep> { static constexpr const char* name = "sweep"; };
+template <> struct Class<Gram> { static constexpr const char* name = "gram"; };
 template <> struct Class<SweepQuantizer> { static constexpr const char* name = "sweep quantizer"; };
 
 namespace {
@@ -95,6 +98,27 @@ int codes(Args& a) { return results(a.L, a.object<Sweep>("sweep").codes()); }
 int errors(Args& a) { return results(a.L, a.object<Sweep>("sweep").errors()); }
 int losses(Args& a) { return results(a.L, a.object<Sweep>("sweep").row_losses()); }
 
+int make_gram(Args& a) {
+  push_object<Gram>(a.L);
+  return 1;
+}
+
+int gram_add(Args& a) {
+  auto& gram = a.object<Gram>("gram");
+  const Tensor x = a.tensor("x");
+  gram.add(x, a.is_nil() ? (a.skip(), Tensor()) : a.tensor("y"));
+  return 0;
+}
+
+int gram_mean(Args& a) { return results(a.L, a.object<Gram>("gram").mean()); }
+int gram_tokens(Args& a) { return results(a.L, a.object<Gram>("gram").tokens()); }
+
+Method gram_methods[] = {
+    {"add", gram_add, "(x [, y])", "Adds tokens: [tokens, channels] of x, and of y where the sum is of y^T x."},
+    {"mean", gram_mean, "() -> tensor", "The mean of x x^T (or y x^T) over the tokens, f32."},
+    {"tokens", gram_tokens, "() -> integer", "The number of tokens."},
+};
+
 Method methods[] = {
     {"next_columns", next_columns, "(count) -> tensor", "The next columns with all repayments so far."},
     {"advance", advance, "(count, maps, params [, group_columns])", "Codes the next columns."},
@@ -107,6 +131,7 @@ Method functions[] = {
     {"sweep", begin, "(w, u [, order [, second]]) -> sweep", "A sweep over the columns of w, not yet begun."},
     {"sweep_maps", trace_maps, "(function, params, dtype, bits) -> maps, names",
      "A quantizer's encode and decode, traced for the sweep."},
+    {"gram", make_gram, "() -> gram", "Sums of second moments over tokens."},
 };
 
 } // namespace
@@ -114,6 +139,7 @@ Method functions[] = {
 void open_sweep(lua_State* L) {
   make_class<Sweep>(L, methods);
   make_class<SweepQuantizer>(L, {});
+  make_class<Gram>(L, gram_methods);
   set_methods(L, functions, false);
 }
 

@@ -1,5 +1,7 @@
 #include "runtime/tensor.h"
 
+#include <limits>
+
 #include <cmath>
 #include <cstring>
 
@@ -277,10 +279,15 @@ Tensor expand(const Tensor& x, const Shape& shape) {
 
 Tensor slice(const Tensor& x, int dim, int64_t first, int64_t count) {
   check_dim("slice", x, dim);
-  if (first < 0 || count < 0 || first > x.shape()[dim] - count)
-    throw error("positions {} to {} of dim {}, which has {}", first + 1, first + count, dim + 1,
+  if (first < 0 || count < 0 || first > x.shape()[dim] - count) {
+    auto place = [](int64_t a, int64_t b) { // what is asked for may lie beyond all numbers
+      int64_t sum;
+      return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<int64_t>::max() : sum;
+    };
+    throw error("positions {} to {} of dim {}, which has {}", place(first, 1), place(first, count), dim + 1,
                 x.shape()[dim])
         .note("tensor", describe(x));
+  }
   Tensor t = x.flushed();
   Shape shape = t.shape();
   shape[dim] = count;

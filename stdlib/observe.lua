@@ -23,6 +23,10 @@ local function observers_of(given)
         i, options.describe(item)))
     end
     if class.unsupported then core.fail("not supported yet: wane." .. class.name) end
+    if class.original then
+      core.fail(("wane.observe: %s compares with an original model; only the solvers of wane.quantize have one"):format(
+        class.name))
+    end
     if class.serves then
       core.fail(("wane.observe: %s needs the quantizer it serves"):format(class.name),
                 { hint = "give it as the observer of an input or a weight" })

@@ -3,6 +3,7 @@
 -- all of it is one row (`whole`): they reduce in two steps then, which keeps both threads busy.
 -- Batches: see is called with one sample at a time, in order, whatever the batch was.
 local core = require "wane.core"
+local moments = require "wane.moments"
 local value = require "wane.value"
 local quantizer = require "wane.quantizer"
 
@@ -20,7 +21,8 @@ local function define(spec)
   end
   return value.define {
     kind = "observer", name = spec.name, order = order, defaults = defaults, methods = spec.methods,
-    range = spec.range, serves = spec.serves, unsupported = spec.unsupported, open = { ema = true, needs = true },
+    range = spec.range, serves = spec.serves, raw = spec.raw, original = spec.original, weighs = spec.weighs,
+    unsupported = spec.unsupported, open = { ema = true, needs = true },
     check = function(where, o)
       if o.per ~= nil then value.one_of(where, "per", o.per, PER) end
       if spec.check then spec.check(where, o) end
@@ -111,10 +113,13 @@ local function power(x, norm)
   return (x:abs():log2() * norm):exp2()
 end
 
-local function sum_of(xs, whole, each)
+-- weights (or nil): one like each x.
+local function sum_of(xs, weights, whole, each)
   local sum
-  for _, x in ipairs(xs) do
-    local part = core.flush(reduce(each(x), "sum", whole))
+  for i, x in ipairs(xs) do
+    local terms = each(x)
+    if weights then terms = terms * weights[i] end
+    local part = core.flush(reduce(terms, "sum", whole))
     sum = sum and core.flush(sum + part) or part
   end
   return sum
@@ -123,28 +128,29 @@ end
 -- Which rows can no smaller range improve? What lies beyond the largest value that the codes reach is off by at least
 -- the distance, and a smaller range reaches less: where that alone is more than a row's least error, its search is
 -- over. (The thousandth covers the rounding of the sums.) nil where the quantizer cannot tell.
-local function over(q, xs, whole, params, least, norm)
-  local reach = value.class(q).row.reach
-  local limit = reach and reach(q, params)
+local function over(s)
+  local reach = value.class(s.q).row.reach
+  local limit = reach and reach(s.q, s.params)
   if not limit then return nil end
   core.flush(limit)
-  local beyond = sum_of(xs, whole, function(x) return power((x:abs() - limit):maximum(0), norm) end)
-  return core.flush((beyond * 0.999):gt(least):logical_or(least:eq(0)))
+  local beyond = sum_of(s.xs, s.weights, s.whole, function(x) return power((x:abs() - limit):maximum(0), s.norm) end)
+  return core.flush((beyond * 0.999):gt(s.least):logical_or(s.least:eq(0)))
 end
 
 local FIRST_CHECK, CHECK_EVERY = 11, 4
 
 -- One search: the rows still in it, and what was found for those that left.
-local function begin(q, xs, whole, lo, hi, options)
+local function begin(q, xs, weights, whole, lo, hi, options)
   local rows = lo.shape[1]
-  return { q = q, xs = xs, whole = whole, lo = lo, hi = hi, norm = options.norm, rows = rows, found = {},
+  return { q = q, xs = xs, weights = weights, whole = whole, lo = lo, hi = hi, norm = options.norm, rows = rows,
+           found = {},
            place = core.arange(1, rows):to "f32":reshape { rows, 1 }, shrinks = #xs == 1 and not whole }
 end
 
 -- Tries the range p * (lo, hi) for all rows.
 local function try(s, p)
   local low, high = s.lo * p, s.hi * p
-  local sum = sum_of(s.xs, s.whole, function(x)
+  local sum = sum_of(s.xs, s.weights, s.whole, function(x)
     s.params = quantizer.flushed(quantizer.params(s.q, x, low, high))
     return power(quantizer.round_rows(s.q, x, s.params) - x, s.norm)
   end)
@@ -163,7 +169,7 @@ end
 
 -- Takes the rows whose search is over out of it; false when none is left.
 local function drop_rows(s)
-  local out = over(s.q, s.xs, s.whole, s.params, s.least, s.norm)
+  local out = over(s)
   if not out then return true end
   local left = s.rows - math.tointeger(out:to "f32":sum())
   if left == 0 then return false end
@@ -173,13 +179,15 @@ local function drop_rows(s)
   local stay = order[{ { 1, left } }]
   for _, key in ipairs { "lo", "hi", "place", "best", "least" } do s[key] = s[key]:gather(1, stay) end
   s.xs, s.rows = { s.xs[1]:gather(1, stay) }, left
+  if s.weights then s.weights = { s.weights[1]:gather(1, stay) } end
   return true
 end
 
 -- Of the ranges p * (lo, hi), p = 1 - i / grid, the one with the least sum of |rounded - x|^norm, row by row; of equals
--- the largest (the search of GPTQ's reference code). xs: f32 rows, all with the same rows.
-local function search(q, xs, whole, lo, hi, options)
-  local s = begin(q, xs, whole, lo, hi, options)
+-- the largest (the search of GPTQ's reference code). xs: f32 rows, all with the same rows; weights: nil, or one like
+-- each of xs, by which an element's error counts.
+local function search(q, xs, weights, whole, lo, hi, options)
+  local s = begin(q, xs, weights, whole, lo, hi, options)
   for i = 0, math.floor(options.shrink * options.grid + 1e-9) - 1 do
     try(s, 1 - i / options.grid)
     local check = i >= FIRST_CHECK and (i - FIRST_CHECK) % CHECK_EVERY == 0
@@ -214,7 +222,29 @@ observers.mse = define {
       self.hi = core.flush(self.hi and self.hi:maximum(hi) or hi)
       self.kept[#self.kept + 1] = x
     end,
-    result = function(self) return search(self.quantizer, self.kept, self.whole, self.lo, self.hi, self) end,
+    result = function(self) return search(self.quantizer, self.kept, nil, self.whole, self.lo, self.hi, self) end,
+  },
+}
+
+-- The same search with every weight's error counted by the mean square of its input channel, as llama.cpp's importance
+-- matrix does; weights only.
+local IMATRIX = { grid = 100, shrink = 0.8 }
+
+observers.imatrix = define {
+  name = "imatrix", range = true, serves = true, weighs = true, options = { { "norm", 3 } },
+  check = function(where, o) value.number(where, "norm", o.norm, 0.1, 100) end,
+  methods = {
+    see = function(self, x) self.x = x end,
+    result = function(self)
+      local x, weights = self.x, self.seen and self.seen.mean_square
+      if not weights then
+        core.fail("observer 'imatrix': the mean square of the input channels is not known here; wane.quantize with a "
+                  .. "text knows it")
+      end
+      local lo, hi = core.flush(reduce(x, "min", self.whole)), core.flush(reduce(x, "max", self.whole))
+      return search(self.quantizer, { x }, { core.flush(weights) }, self.whole, lo, hi,
+                    { grid = IMATRIX.grid, shrink = IMATRIX.shrink, norm = self.norm })
+    end,
   },
 }
 
@@ -253,9 +283,17 @@ observers.token_ratio = define {
   },
 }
 
-for name, options in pairs { imatrix = { { "norm", 3 } }, block_mse = {}, hessian = {}, cross = {} } do
-  observers[name] = define { name = name, options = options, methods = {}, unsupported = true }
+-- Results of another shape than a column: they are taken as they come, and see gets x as the model has it.
+for name, methods in pairs { hessian = moments.hessian, cross = moments.cross, energy = moments.energy } do
+  observers[name] = define {
+    name = name, methods = methods, raw = true, original = name == "cross",
+    check = function(where, o)
+      if o.per ~= nil then core.fail(("%s: per is '%s'; its result is of all channels"):format(where, o.per)) end
+    end,
+  }
 end
+
+observers.block_mse = define { name = "block_mse", methods = {}, unsupported = true }
 
 -- -- a user's own -----------------------------------------------------------------------------------------------
 
@@ -329,7 +367,9 @@ end
 
 -- x: [tokens, channels] of one sample; x0 the same in the original model, or nil.
 function observers.see(self, observer, x, x0)
-  see(self, value.class(observer), x:to "f32", x0 and x0:to "f32")
+  local class = value.class(observer)
+  if class.raw then return class.methods.see(self, x, x0) end
+  see(self, class, x:to "f32", x0 and x0:to "f32")
 end
 
 local function kind_of(x) return core.is_tensor(x) and "tensor" or type(x) end
@@ -357,6 +397,7 @@ function observers.finish(self, observer)
     return core.concat(first, 1), second[1] and core.concat(second, 1) or nil
   end
   local a, b = class.methods.result(self)
+  if class.raw then return a end
   a = column(observer, a)
   if b ~= nil then b = column(observer, b) end
   return a, b
@@ -378,7 +419,9 @@ function observers.range(q, x, whole, seen)
     core.fail(("%s: observer %s gives no range; expected one such as wane.mse"):format(tostring(q), class.name))
   end
   if class.user and whole then x, whole = x:reshape { 1, -1 }, false end
-  local self = value.instance(observer, { whole = whole, quantizer = q, rows = "weight", channels = x.shape[2] })
+  local self = value.instance(observer, {
+    whole = whole, quantizer = q, rows = "weight", channels = x.shape[2], seen = seen,
+  })
   if class.methods.init then class.methods.init(self) end
   class.methods.see(self, x)
   local a, b = class.methods.result(self)

@@ -111,6 +111,9 @@ local function input_problem(q, layer)
   local problem = quantizer_problem(q, layer.weight.shape[2])
   if problem then return problem end
   local static = inputs.is_static(q)
+  if static and value.class(q.observer).weighs then
+    return ("observer %s is for weights; an input has none of its channels' own"):format(q.observer.name)
+  end
   if not static and (q.per == "tensor" or q.per == "channel") then
     return ("per = '%s' of an input is static and needs an observer"):format(q.per)
   end
@@ -211,8 +214,8 @@ local function check_layer(layer, chosen, fields, add)
   problem("weight", weight_problem(chosen.weight, layer))
   problem("input", input_problem(chosen.input, layer))
   local class = value.class(chosen.solver)
-  if class.unsupported and type(chosen.weight) ~= "string" then
-    problem("solver", "not supported yet: wane." .. class.name)
+  if class.user and not class.methods.solve and type(chosen.weight) ~= "string" then
+    problem("solver", ("solver '%s' has no solve"):format(class.name))
   end
 end
 

@@ -53,6 +53,26 @@ function quantizer.reduce(x, kind, whole)
   return reduced
 end
 
+-- Statistics of the input channels ([in], or [in, 1]) cut like the rows of a weight [out, in].
+function quantizer.seen_rows(q, seen, shape)
+  if not seen then return nil end
+  local cut, out, columns = {}, shape[1], shape[2]
+  for name, s in pairs(seen) do
+    if not core.is_tensor(s) or s:reshape { -1 }.shape[1] ~= columns then
+      cut[name] = s
+    elseif q.group_size then
+      local groups = columns // q.group_size
+      cut[name] = s:reshape { 1, groups, q.group_size }:expand { out, groups, q.group_size }
+        :reshape { out * groups, q.group_size }
+    elseif q.per == "tensor" and value.class(q).user then
+      cut[name] = s:reshape { 1, columns }:expand { out, columns }:reshape { 1, -1 }
+    else
+      cut[name] = s:reshape { 1, columns }:expand { out, columns }
+    end
+  end
+  return cut
+end
+
 -- Weights per stored parameter set: what a scale's bits are shared by.
 function quantizer.row_length(q, shape)
   if q.group_size then return q.group_size end
@@ -110,6 +130,9 @@ local function to_live(q, stored)
   end
   return live
 end
+
+-- Live parameters (f32, as fit gives them) of stored ones.
+quantizer.live_params = to_live
 
 local is_tensor = core.is_tensor
 
@@ -256,10 +279,11 @@ function quantizer.fit_matrix(q, w, seen)
   local x, whole = quantizer.rows(q, matrix(q, "fit", w))
   x = core.flush(x:to "f32")
   local lo, hi
+  local cut = quantizer.seen_rows(q, seen, w.shape)
   if q.observer or not value.class(q).user then
-    lo, hi = require("wane.observers").range(q, x, whole)
+    lo, hi = require("wane.observers").range(q, x, whole, cut)
   end
-  return quantizer.flushed(quantizer.params(q, x, lo, hi, seen)), x, lo, hi
+  return quantizer.flushed(quantizer.params(q, x, lo, hi, cut)), x, lo, hi
 end
 
 function methods.fit(q, w, seen)
@@ -380,7 +404,7 @@ function quantizer.own(name, options)
       if key ~= "needs" and type(new) ~= "function" then
         core.fail(("%s: %s is a %s, expected a function"):format(class.name, key, type(new)))
       end
-      if key == "needs" then core.fail("not supported yet: needs of wane.quantizer (statistics of the input)") end
+      if key == "needs" then return require("wane.solvers").check_needs(class, new) end
       if key ~= "fit" then require("wane.quantizer_source").check(class.name, key, new) end
     end,
     label = function(q)

@@ -15,6 +15,7 @@ local recipes = {
   time = require("wane.time").time,
   table = require("wane.table").new,
   observer = observers.own,
+  solver = solvers.own,
   sweep = require("wane.sweep").sweep,
 }
 

@@ -1,25 +1,74 @@
 -- Solvers: how the codes of one weight are chosen. wane.rtn rounds to nearest with the range that the quantizer's
--- observer finds; it needs no text.
+-- observer finds; wane.gptq codes column by column; wane.solver defines one of the user's own.
 local core = require "wane.core"
+local gptq = require "wane.gptq"
+local observers = require "wane.observers"
 local value = require "wane.value"
 
 local solvers = {}
 
-local function define(name, options, solve)
+local function define(name, options, methods, check)
   local order, defaults = {}, {}
   for _, option in ipairs(options) do
     order[#order + 1] = option[1]
     defaults[option[1]] = option[2]
   end
   return value.define {
-    kind = "solver", name = name, order = order, defaults = defaults, unsupported = not solve,
-    methods = { solve = solve or function() core.fail("not supported yet: wane." .. name) end },
+    kind = "solver", name = name, order = order, defaults = defaults, methods = methods, check = check,
+    open = { needs = true },
   }
 end
 
 -- w: [out, in]; returns a quantized tensor of w's shape and dtype.
-solvers.rtn = define("rtn", {}, function(_, w, quantizer) return quantizer:quantize(w) end)
+solvers.rtn = define("rtn", {}, {
+  solve = function(_, w, quantizer, seen) return quantizer:quantize(w, seen) end,
+})
 
-solvers.gptq = define("gptq", { { "damp", 0.01 }, { "act_order", "static" }, { "precorrect", 0.5 }, { "spikes", 64 } })
+solvers.gptq = define("gptq", { { "damp", 0.01 }, { "act_order", "static" }, { "precorrect", 0.5 }, { "spikes", 64 } },
+                      { solve = gptq.solve }, gptq.check)
+
+-- What a solver wants to know of its input: a list of observers.
+function solvers.needs(solver)
+  local class = value.class(solver)
+  if class.name == "gptq" and not class.user then
+    local needs = { observers.hessian, observers.energy }
+    if solver.precorrect > 0 then needs[3] = observers.cross end
+    return needs
+  end
+  return class.methods.needs or {}
+end
+
+local OPEN = { solve = true, needs = true }
+
+-- Raises unless `needs` of a user's solver or quantizer is a list of observers.
+function solvers.check_needs(class, needs)
+  if type(needs) ~= "table" then
+    core.fail(("%s: needs is a %s, expected a list of observers"):format(class.name, type(needs)))
+  end
+  for i, need in ipairs(needs) do
+    if not value.is(need, "observer") then
+      core.fail(("%s: needs: entry %d is a %s, expected an observer such as wane.hessian"):format(
+        class.name, i, type(need)))
+    end
+  end
+end
+
+-- wane.solver(name, options): a solver of the user's own; solve and needs are assigned to it.
+function solvers.own(name, options)
+  if type(name) ~= "string" then core.fail(("wane.solver: name is a %s, expected a string"):format(type(name))) end
+  options = options or {}
+  local defaults = {}
+  local order = value.own_options("wane.solver", options, {})
+  for key, default in pairs(options) do defaults[key] = default end
+  return value.define {
+    kind = "solver", name = name, order = order, defaults = defaults, user = true, open = OPEN,
+    define = function(class, key, new)
+      if key == "needs" then return solvers.check_needs(class, new) end
+      if type(new) ~= "function" then
+        core.fail(("%s: %s is a %s, expected a function"):format(class.name, key, type(new)))
+      end
+    end,
+  }
+end
 
 return solvers

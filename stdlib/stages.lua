@@ -244,11 +244,12 @@ local function check_reached(model, sites, wanted)
 end
 
 -- Walks `model` over `samples` ({ ids = } or lists of ids, 0-based tokens). For every site with a layer that
--- wanted(name) says, at(site, inputs) is called once: site.names are the layers that share the input, in
--- model order, inputs[i] is [tokens, channels] of sample i, after the layer's input transform, before its
--- input quantizer. What it returns (changes as for model:_derive, or nil) holds from there on. `outputs` and
--- `at_output(name, outputs)` do the same for what layers give. Ends after the last wanted site. Returns the
--- model with all changes.
+-- wanted(name) says, at(site, inputs, originals) is called once: site.names are the layers that share the
+-- input, in model order, inputs[i] is [tokens, channels] of sample i, after the layer's input transform,
+-- before its input quantizer. What it returns (changes as for model:_derive, or nil) holds from there on.
+-- `original`: a model that goes along in lock-step and never changes; originals[i] is its input at the site.
+-- `outputs` and `at_output(name, outputs)` do the same for what layers give. Ends after the last wanted site.
+-- Returns the model with all changes.
 function M.walk(model, samples, opts)
   local changed = model:_derive({})
   local order, sites, outputs = chosen(M.sites(changed), opts.wanted or never, opts.outputs or never)
@@ -256,12 +257,14 @@ function M.walk(model, samples, opts)
   check_reached(changed, outputs, opts.outputs or never)
   if #order == 0 or #samples == 0 then return changed end
   local walk <close> = start(changed, ids_of(samples), sites, outputs)
+  local beside <close> = opts.original and start(opts.original:_derive({}), ids_of(samples), sites, {}) or nil
   for _, site in ipairs(order) do
+    local originals = beside and gather(beside, site)
     local inputs = gather(walk, site)
     if site.output then
       opts.at_output(site.names[1], inputs)
     else
-      local changes = opts.at(site, inputs)
+      local changes = opts.at(site, inputs, originals)
       if changes then changed:_change(changes) end
     end
     core.check_interrupt()

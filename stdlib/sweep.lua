@@ -43,14 +43,13 @@ local function group_order(order, columns, size)
   return first:reshape { -1 }:totable()
 end
 
--- Statistics cut like w, for the columns of one group as the sweep meets them.
-local function seen_of_group(seen, columns)
-  if not seen or not next(seen) then return {} end
-  local cut = {}
-  for name, s in pairs(seen) do
-    cut[name] = core.is_tensor(s) and s.shape[2] and s.shape[2] > 1 and s:gather(2, columns) or s
+-- Statistics of the input channels for the columns of one group as the sweep meets them, cut like its rows.
+local function seen_of_group(q, seen, columns, rows)
+  local met = {}
+  for name, s in pairs(seen or {}) do
+    met[name] = core.is_tensor(s) and s:reshape { -1 }:gather(1, columns) or s
   end
-  return cut
+  return quantizer.seen_rows(q, met, { rows, q.group_size })
 end
 
 local function fit_group(q, x, seen)
@@ -76,7 +75,8 @@ local function sweep_groups(state, q, w, order, seen)
   for place, g in ipairs(group_order(order, columns, size)) do
     local first = (place - 1) * size + 1
     local met = order and order[{ { first, first + size - 1 } }] or core.arange(first, first + size - 1)
-    local params = fit_group(q, state:next_columns(size):to "f32", seen_of_group(seen, met))
+    local x = core.flush(state:next_columns(size):to "f32")
+    local params = fit_group(q, x, seen_of_group(q, seen, met, rows))
     local maps, names = traced(q, params, w.dtype)
     state:advance(size, maps, in_order(params, names))
     parts[g] = params

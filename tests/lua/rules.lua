@@ -76,12 +76,12 @@ case("all problems at once, each with its layers, before any compute", function(
   local rules = wane.rules {
     { "*_proj", weight = wane.int { group_size = 20 }, input = wane.int { per = "tensor", observer = wane.minmax } },
     { "*.q_proj", weight = "f23", solver = wane.gptq },
-    { "*.k_proj", weight = wane.int { observer = wane.imatrix } },
+    { "*.k_proj", weight = wane.int { observer = wane.hessian } },
     { "*.v_proj", weight = wane.gguf { type = "Q4_K" } },
     { "*.o_proj", weight = wane.int { per = "token" }, input = wane.int { per = "tensor" } },
     { "RMSNorm", weight = wane.int },
     { "embed_tokens", input = wane.int },
-    { "*.up_proj", weight = wane.int, solver = wane.gptq },
+    { "*.up_proj", weight = wane.int, solver = wane.solver("half", {}) },
     { "*_proj", kv = wane.int },
   }
   local model = tiny()
@@ -90,13 +90,13 @@ case("all problems at once, each with its layers, before any compute", function(
   has "layers.{0..2}.mlp.gate_proj: group_size 20 does not divide the 32 columns; nearest that do: 16 and 32 (rule 1, "
   has "layers.{0..2}.mlp.down_proj: group_size 20 does not divide the 48 columns; nearest that do: 16 and 24 (rule 1, "
   has "weight = 'f23' is no dtype"
-  has "layers.{0..2}.self_attn.k_proj: not supported yet: wane.imatrix (rule 3, "
+  has "layers.{0..2}.self_attn.k_proj: observer hessian gives no range to int8 channel hessian (rule 3, "
   has "layers.{0..2}.self_attn.v_proj: not supported yet: wane.gguf (rule 4, "
   has "per = 'token' is for inputs; a weight has per = 'tensor', 'channel' or a group_size (rule 5, "
   has "per = 'tensor' of an input is static and needs an observer (rule 5, "
   has "takes a matrix; this weight is [32] (rule 6, "
   has "embed_tokens: an embedding reads token ids; it has no input to quantize (rule 7, "
-  has "layers.{0..2}.mlp.up_proj: not supported yet: wane.gptq (rule 8, "
+  has "layers.{0..2}.mlp.up_proj: solver 'half' has no solve (rule 8, "
   has "not supported yet: kv = int8 (keys and values stay as they are) (rule 9, "
   fails(function() wane.quantize(model, rules) end, "problems; nothing was computed")
   fails(function() wane.quantize(model, rules) end, "group_size 20 does not divide the 48 columns")

@@ -1,0 +1,117 @@
+#include "runtime/gram.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/calls.h"
+#include "runtime/cpu/pool.h"
+
+namespace wane {
+namespace {
+
+constexpr int64_t kStrip = 256; // columns of one product: what lies above the diagonal of a strip is computed in vain
+
+// out [channels, tokens] from rows [tokens, channels] of one size of element, in blocks that stay in cache.
+template <class E> void transpose_into(const E* x, int64_t tokens, int64_t channels, E* out, int64_t stride) {
+  constexpr int64_t kBlock = 32;
+  parallel_parts((channels + kBlock - 1) / kBlock, [&](int64_t part, int) {
+    const int64_t c0 = part * kBlock, c1 = std::min(channels, c0 + kBlock);
+    for (int64_t t0 = 0; t0 < tokens; t0 += kBlock) {
+      const int64_t t1 = std::min(tokens, t0 + kBlock);
+      for (int64_t c = c0; c < c1; c++)
+        for (int64_t t = t0; t < t1; t++) out[c * stride + t] = x[t * channels + c];
+    }
+  });
+}
+
+// The first `count` tokens of the pieces, transposed: [channels, count].
+Tensor gathered(std::span<const Tensor> pieces, int64_t count) {
+  const DType dtype = pieces[0].dtype();
+  const int64_t channels = pieces[0].shape()[1];
+  Tensor out = empty({channels, count}, dtype, "gram");
+  int64_t at = 0;
+  for (auto& piece : pieces) {
+    const int64_t tokens = std::min(count - at, piece.shape()[0]);
+    if (dtype == DType::f32)
+      transpose_into(piece.data<float>(), tokens, channels, out.data<float>() + at, count);
+    else
+      transpose_into(piece.data<uint16_t>(), tokens, channels, out.data<uint16_t>() + at, count);
+    at += tokens;
+    if (at == count) break;
+  }
+  return out;
+}
+
+void add_rows(const float* from, int64_t rows, int64_t width, float* to, int64_t stride) {
+  constexpr int64_t kRows = 64;
+  parallel_parts((rows + kRows - 1) / kRows, [&](int64_t part, int) {
+    for (int64_t r = part * kRows; r < std::min(rows, (part + 1) * kRows); r++)
+      for (int64_t c = 0; c < width; c++) to[r * stride + c] += from[r * width + c];
+  });
+}
+
+Tensor checked(const Tensor& x) {
+  if (x.rank() != 2 || (x.dtype() != DType::bf16 && x.dtype() != DType::f32))
+    throw error("gram: {} {}, expected [tokens x channels] in bf16 or f32", to_string(x.shape()), name_of(x.dtype()))
+        .note("tensor", describe(x));
+  return x.dense();
+}
+
+} // namespace
+
+void Gram::add(const Tensor& x_in, const Tensor& y_in) {
+  Piece piece{checked(x_in), y_in ? checked(y_in) : Tensor()};
+  const int64_t rows = (y_in ? piece.y : piece.x).shape()[1], columns = piece.x.shape()[1];
+  if (!sum_) {
+    rows_ = rows, columns_ = columns, crossed_ = bool(y_in);
+    sum_ = allocate(size_t(rows * columns) * sizeof(float), current_origin());
+    std::memset(sum_->data(), 0, sum_->bytes());
+  }
+  const bool same_dtype = waiting_.empty() || waiting_[0].x.dtype() == piece.x.dtype();
+  if (rows != rows_ || columns != columns_ || crossed_ != bool(y_in) || !same_dtype
+      || (y_in && piece.y.shape()[0] != piece.x.shape()[0]))
+    throw error("gram: {} {} after tokens of {} channels", to_string(piece.x.shape()), name_of(piece.x.dtype()), columns_)
+        .note("tensor", describe(x_in));
+  tokens_ += piece.x.shape()[0], waiting_tokens_ += piece.x.shape()[0];
+  waiting_.push_back(std::move(piece));
+  while (waiting_tokens_ >= kGramTokens) run(kGramTokens);
+}
+
+void Gram::run(int64_t count) {
+  std::vector<Tensor> xs, ys;
+  for (auto& piece : waiting_) xs.push_back(piece.x), ys.push_back(piece.y);
+  const Tensor x = gathered(xs, count), y = crossed_ ? gathered(ys, count) : x;
+  for (int64_t c0 = 0; c0 < columns_; c0 += kStrip) {
+    const int64_t width = std::min(kStrip, columns_ - c0), r0 = crossed_ ? 0 : c0;
+    const Tensor part = linear(slice(y, 0, r0, rows_ - r0), slice(x, 0, c0, width), {}, DType::f32).dense();
+    add_rows(part.data<float>(), rows_ - r0, width, sum_->as<float>() + r0 * columns_ + c0, columns_);
+  }
+  for (int64_t left = count; left > 0;) { // the tokens that are done go
+    Piece& first = waiting_.front();
+    const int64_t tokens = first.x.shape()[0], gone = std::min(left, tokens);
+    if (gone == tokens) {
+      waiting_.erase(waiting_.begin());
+    } else {
+      first.x = slice(first.x, 0, gone, tokens - gone).dense();
+      if (crossed_) first.y = slice(first.y, 0, gone, tokens - gone).dense();
+    }
+    left -= gone;
+  }
+  waiting_tokens_ -= count;
+}
+
+Tensor Gram::mean() {
+  if (tokens_ == 0) throw error("gram: no tokens were seen");
+  if (waiting_tokens_ > 0) run(waiting_tokens_);
+  Tensor out = empty({rows_, columns_}, DType::f32, "gram");
+  const float* sum = sum_->as<float>();
+  float* to = out.data<float>();
+  const auto tokens = float(tokens_);
+  parallel_parts(rows_, [&](int64_t r, int) {
+    for (int64_t c = 0; c < columns_; c++)
+      to[r * columns_ + c] = (crossed_ || c <= r ? sum[r * columns_ + c] : sum[c * columns_ + r]) / tokens;
+  });
+  return out;
+}
+
+} // namespace wane

@@ -1,0 +1,142 @@
+-- GPTQ (Frantar et al. 2022, arXiv 2210.17323): columns are coded one by one and the ones that are left repay each
+-- error, along the upper triangle u with u^T u = (H + damp I)^-1. One factorisation serves all layers that share an
+-- input, its correction included:
+--   precorrect  earlier layers are quantized, so the inputs are x, not the original x0. The weights that give the
+--               original outputs on x are w' = w (C + d I)(H + d I)^-1 = w + w (C - H)(H + d I)^-1, with C the mean of
+--               x0 x^T; the sweep starts from w + precorrect (w' - w).
+--   spikes      tokens whose norm is above this ratio to the median count in H, not in the mean that damp is relative
+--               to: a single massive token would make the damping of all others useless.
+--   act_order   "static": columns by falling diagonal, parameters fitted once before; "group": whole groups by their
+--               largest diagonal, columns inside by theirs; "none": as they stand; both fit a group when it is entered.
+local core = require "wane.core"
+local moments = require "wane.moments"
+local quantizer = require "wane.quantizer"
+local sweep = require "wane.sweep"
+local value = require "wane.value"
+
+local gptq = {}
+
+local RAISES, FACTOR = 4, 10 -- how often damp is raised, and by how much
+
+-- -- the order --------------------------------------------------------------------------------------------------
+
+local function falling(x) return x:argsort(1, "falling") end
+
+-- Groups by their largest diagonal, columns inside by theirs: 1-based positions.
+local function group_order(diagonal, size)
+  local groups = diagonal.shape[1] // size
+  local rows = core.flush(diagonal:reshape { groups, size })
+  local by_group = falling(core.flush(rows:max(2)):reshape { groups })
+  local inside = rows:argsort(2, "falling"):gather(1, by_group)
+  return core.flush((by_group:reshape { groups, 1 } - 1) * size + inside):reshape { -1 }
+end
+
+local function order_of(self, diagonal, q)
+  if self.act_order == "none" then return nil end
+  if self.act_order == "group" then return group_order(diagonal, q.group_size or diagonal.shape[1]) end
+  return falling(diagonal)
+end
+
+-- -- the triangle -----------------------------------------------------------------------------------------------
+
+local function permuted(h, order) return order and h:gather(1, order):gather(2, order) or h end
+
+local function failed_pivot(problem)
+  local message = type(problem) == "userdata" and problem.message or nil
+  return message and message:find("positive definite", 1, true) and message
+end
+
+-- u for the columns in this order. Damp is raised when the Hessian is not positive definite: a deviation that the
+-- caller shows. Returns u, the share that was used, and the message of the first failure.
+local function triangle(h, diagonal, order, share, mean)
+  local n, first = h.shape[1], nil
+  local ordered = core.flush(permuted(h, order))
+  local dead = order and diagonal:gather(1, order) or diagonal
+  for attempt = 0, RAISES do
+    local damp = share * FACTOR ^ attempt
+    -- A column that no token uses is on its own: any pivot codes it as it stands.
+    local added = core.where(dead:eq(0), mean > 0 and damp * mean or 1, damp * mean)
+    local good, u = pcall(function() return core.flush((ordered + added:diag()):inverse_upper()) end)
+    if good then return u, damp, first end
+    local message = failed_pivot(u)
+    if not message then error(u, 0) end
+    first = first or message
+  end
+  core.fail(("wane.gptq: the Hessian is not positive definite, also with damp raised %d times to %g"):format(
+    RAISES, share * FACTOR ^ RAISES), { notes = { { "first", first } } })
+end
+
+local FACTORS = {} -- a site's factorisations, kept with what was seen
+
+-- What all weights on one input share: { order, inverse order, u, damp, dead, deviation }.
+local function factored(self, q, seen)
+  local kept = seen[FACTORS] or {}
+  seen[FACTORS] = kept
+  local size = self.act_order == "group" and q.group_size or 0
+  local key = ("%s %d %.17g %s"):format(self.act_order, size, self.damp, tostring(self.spikes))
+  if kept[key] then return kept[key] end
+  local h = seen.hessian
+  local diagonal = core.flush(h:diag())
+  local mean, spikes = diagonal:mean(), 0
+  if self.spikes and seen.energy then mean, spikes = moments.calm_mean(seen.energy, self.spikes, h.shape[1]) end
+  local order = order_of(self, diagonal, q)
+  local u, damp, deviation = triangle(h, diagonal, order, self.damp, mean)
+  kept[key] = {
+    order = order, back = order and order:argsort(1), u = u, damp = damp, deviation = deviation, spikes = spikes,
+    dead = math.tointeger(diagonal:eq(0):to "f32":sum()), diagonal = diagonal,
+  }
+  return kept[key]
+end
+
+-- -- the correction ---------------------------------------------------------------------------------------------
+
+-- w + share * w (C - H) u^T u, in w's order of columns. Where nothing changed before, C is H and w stays as it is.
+local function corrected(w, h, c, f, share)
+  local off = w:matmul(core.flush(c - h))
+  if f.order then off = off:gather(2, f.order) end
+  off = off:matmul(f.u:t()):matmul(f.u)
+  if f.back then off = off:gather(2, f.back) end
+  return core.flush(w + share * off)
+end
+
+-- -- the solver -------------------------------------------------------------------------------------------------
+
+local function check_hessian(w, seen)
+  local h = type(seen) == "table" and seen.hessian
+  if not core.is_tensor(h) then
+    core.fail("wane.gptq:solve: argument 3 (seen) has no hessian; expected { hessian = h }")
+  end
+  local n = w.shape[2]
+  if #h.shape ~= 2 or h.shape[1] ~= n or h.shape[2] ~= n then
+    core.fail(("wane.gptq:solve: the hessian is [%s], expected [%d x %d] for w's %d columns"):format(
+      table.concat(h.shape, " x "), n, n, n))
+  end
+  if not core.flush(h:isfinite()):all() then core.fail("wane.gptq:solve: the hessian has NaN or Inf") end
+end
+
+-- w [out, in], f32 (f64 where both it and the Hessian are); seen: hessian [in, in], and where they are known cross
+-- [in, in] and energy [tokens, 1]. Returns the quantized tensor and { damp, dead, deviation, loss } of the solve.
+function gptq.solve(self, w, q, seen)
+  check_hessian(w, seen)
+  local f = factored(self, q, seen)
+  local aim = core.flush(w.dtype == "f64" and w or w:to "f32")
+  if self.precorrect > 0 and seen.cross then
+    aim = corrected(aim, seen.hessian, seen.cross, f, self.precorrect)
+  end
+  local about = { mean_square = seen.mean_square or f.diagonal }
+  local params
+  if self.act_order == "static" then params = (quantizer.fit_matrix(q, aim:to "f32", about)) end
+  local state, used = sweep.run(aim, f.u, q, { order = f.order, params = params, seen = about })
+  local packed = q:pack(state:codes(), used, w.dtype)
+  return packed, { damp = f.damp, dead = f.dead, deviation = f.deviation, spikes = f.spikes,
+                   loss = state:row_losses():sum() }
+end
+
+function gptq.check(where, o)
+  value.number(where, "damp", o.damp, 0, 1e6)
+  value.one_of(where, "act_order", o.act_order, { "static", "group", "none" })
+  value.number(where, "precorrect", o.precorrect, 0, 1)
+  if o.spikes ~= false then value.number(where, "spikes", o.spikes, 1, math.huge) end
+end
+
+return gptq
