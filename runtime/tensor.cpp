@@ -136,7 +136,8 @@ Tensor arange(int64_t first, int64_t last, int64_t step, DType dtype) {
   if (length > INT64_MAX / 8) throw error("arange: {} to {} in steps of {} is too long", first, last, step);
   auto count = int64_t(length);
   Tensor t = empty({count}, DType::i64, "arange");
-  for (int64_t i = 0; i < count; ++i) t.data<int64_t>()[i] = first + i * step;
+  for (int64_t i = 0; i < count; ++i) // a partial product may wrap, the sum is in range
+    t.data<int64_t>()[i] = int64_t(uint64_t(first) + uint64_t(i) * uint64_t(step));
   return dtype == DType::i64 ? t : cast(t, dtype).flushed();
 }
 

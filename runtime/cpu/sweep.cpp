@@ -23,7 +23,7 @@ namespace {
 
 constexpr int64_t kLanes = 128, kLaneStep = 16; // rows of a tile, at most and in steps of
 constexpr int64_t kBlock = 128, kSubBlock = 32; // columns brought up to date together
-constexpr int64_t kRowsAtOnce = 16;             // of a transposition: one line of f32
+constexpr int64_t kRowsAtOnce = 8;              // of a transposition: rows a power of two apart share cache sets
 
 // A quantizer's program on one tile: which slot is what, and room for its registers.
 template <class T> class TileMaps {
@@ -296,19 +296,9 @@ private:
     const T *codes, *values;
     maps.run(w, codes, values);
     uint8_t* out = codes_->as<uint8_t>() + tile * lanes_ * columns_ + j * lanes_;
-    const T pivot = pivots_[size_t(j)], most = T(levels);
-    bool good = true;
-    for (int64_t r = 0; r < lanes_; r++) {
-      const T code = codes[r];
-      const bool fits = code >= T(0) && code < most;
-      const uint8_t whole = uint8_t(fits ? int(code) : 0);
-      good &= fits & (T(whole) == code);
-      out[r] = whole;
-    }
-    if (!good)
-      if (auto bad = find_bad(tile, j, codes, levels)) return bad;
-    for (int64_t r = 0; r < lanes_; r++) w[r] = (values[r] - w[r]) / pivot;
-    return {};
+    const bool good = sweep_kernels().of<T>().settle(codes, values, w, pivots_[size_t(j)], T(levels), lanes_, out);
+    // Rows that only fill the tile may have no code.
+    return good ? std::nullopt : find_bad(tile, j, codes, levels);
   }
 
   std::optional<BadCode> find_bad(int64_t tile, int64_t j, const T* codes, int64_t levels) const {

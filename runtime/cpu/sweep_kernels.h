@@ -17,6 +17,9 @@ template <class T> struct SweepKernels {
   // product from v3 on; v2 has none and rounds twice.
   void (*update)(T* s, const T* v, int64_t lanes, int64_t k0, int64_t k1, int64_t c0, int64_t c1, const T* u,
                  const T* second);
+  // A coded column: out = codes as bytes, w = (value - w) / pivot. False where a code is not a whole number below
+  // levels. lanes is a multiple of 16.
+  bool (*settle)(const T* codes, const T* values, T* w, T pivot, T levels, int64_t lanes, uint8_t* out);
 };
 struct SweepTable {
   SweepKernels<float> f32;

@@ -108,10 +108,31 @@ void update(T* s, const T* v, int64_t lanes, int64_t k0, int64_t k1, int64_t c0,
   }
 }
 
+template <class T>
+bool settle(const T* codes, const T* values, T* w, T pivot, T levels, int64_t lanes, uint8_t* out) {
+  constexpr int64_t kPiece = 16;
+  bool good = true;
+  for (int64_t at = 0; at < lanes; at += kPiece) {
+    int whole[kPiece], fits[kPiece];
+    for (int64_t r = 0; r < kPiece; r++) {
+      const T code = codes[at + r];
+      const bool inside = (code >= T(0)) & (code < levels);
+      whole[r] = int(inside ? code : T(0));
+      fits[r] = inside & (T(whole[r]) == code);
+    }
+    int all = 1;
+    for (int64_t r = 0; r < kPiece; r++) all &= fits[r];
+    good &= all != 0;
+    for (int64_t r = 0; r < kPiece; r++) out[at + r] = uint8_t(whole[r]);
+    for (int64_t r = 0; r < kPiece; r++) w[at + r] = (values[at + r] - w[at + r]) / pivot;
+  }
+  return good;
+}
+
 } // namespace
 
 const cpu::SweepTable& sweep_kernels() {
-  static const cpu::SweepTable table{{update<float>}, {update<double>}};
+  static const cpu::SweepTable table{{update<float>, settle<float>}, {update<double>, settle<double>}};
   return table;
 }
 
