@@ -28,6 +28,13 @@ int direct(Args& a) {
   Tensor x = a.tensor("x"), w = a.tensor("w");
   return give(a, bench::direct_matmul(x, w, a.boolean("packed")));
 }
+int lapack(Args& a) {
+  Tensor x = a.tensor("x");
+  auto rival = bench::lapack_cholesky(x, a.boolean("invert"));
+  if (rival) return give(a, std::move(*rival));
+  lua_pushnil(a.L);
+  return 1;
+}
 // products({ m1, n1, k1, f32_1, m2, n2, k2, f32_2, ... }, dtype); f32: 1 for a result in f32
 int products(Args& a) {
   auto flat = a.integers("sizes");
@@ -59,6 +66,8 @@ Method functions[] = {
     {"rival_read", read, "(bytes) -> rival", "A loop that reads memory."},
     {"rival_copy", copy, "(bytes) -> rival", "memcpy."},
     {"rival_matmul", direct, "(x, w, packed) -> rival", "x [m, k] by w [n, k] with oneDNN called directly."},
+    {"rival_lapack", lapack, "(x, invert) -> rival or nil",
+     "LAPACK's Cholesky of x, then the inverse of its factor; nil where OpenBLAS is not installed."},
     {"rival_products", products, "(sizes, dtype) -> rival", "Our tiles on packed weights, back to back."},
     {"machine", machine, "() -> string", "CPU, level and threads, for a printed figure."},
 };

@@ -36,10 +36,7 @@ template <class F> Tensor with_right_side(const char* op, const Tensor& x, const
 
 } // namespace
 
-Tensor cholesky(const Tensor& x) {
-  return of_square("cholesky", x,
-                   [](DType t, const void* in, void* out, int64_t n) { cpu::cholesky(t, in, out, n); });
-}
+Tensor cholesky(const Tensor& x) { return of_square("cholesky", x, cpu::cholesky); }
 Tensor inverse(const Tensor& x) { return of_square("inverse", x, cpu::inverse); }
 Tensor inverse_upper(const Tensor& x) { return of_square("inverse_upper", x, cpu::inverse_upper); }
 Tensor solve(const Tensor& x, const Tensor& b) { return with_right_side("solve", x, b, cpu::solve); }

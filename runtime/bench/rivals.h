@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ Rival copy_loop(int64_t bytes);
 // x [m, k] by w [n, k] of one dtype (f32, bf16) with oneDNN's own threads and defaults; packed: the weights
 // were put in the layout it asks for, else they are read as they lie. The result is f32.
 Rival direct_matmul(const Tensor& x, const Tensor& w, bool packed);
+// LAPACK's Cholesky of x [n, n] in f32 or f64, and the inverse of its factor if `invert`: the route of
+// cholesky and inverse_upper, in a copy of x. From OpenBLAS, with its own choice of kernels; nothing where it
+// is not installed.
+std::optional<Rival> lapack_cholesky(const Tensor& x, bool invert);
 // Our own tiles on packed weights, one product after another: the raw matmul time of a model. What a model's
 // head gives is f32, what its other products give is of the computed dtype.
 struct RawProduct {

@@ -1,172 +1,278 @@
-// Blocked Cholesky, triangular inverse and solves. The large products are matmul_plain's; what happens on a
-// block and between blocks has one order whatever the thread count.
+// Blocked Cholesky, triangular inverse and solves. A job's parts are pieces of columns of tiles; they wait
+// for the tiles they build on, so no thread waits for a whole phase. Every output has one owner and one
+// order.
 #include "runtime/cpu/linalg.h"
 
-#include "runtime/cpu/isa.h"
-#include "runtime/cpu/linalg_kernels.h"
-#include "runtime/cpu/matmul.h"
-#include "runtime/cpu/pool.h"
-#include "runtime/error.h"
-
-#include <algorithm>
-#include <cstring>
 #include <vector>
+
+#include "runtime/cpu/linalg_panels.h"
+#include "runtime/cpu/pool.h"
+#include "runtime/cpu/progress.h"
+#include "runtime/error.h"
 
 namespace wane::cpu {
 namespace {
 
-constexpr int64_t kBlock = 128; // rows and columns of a diagonal block; the kernels hold at most 256
-constexpr int64_t kStrip = 64;  // columns that one part solves for
-
-template <class T> constexpr DType dtype_of() { return sizeof(T) == 4 ? DType::f32 : DType::f64; }
-
-template <class T> const LinalgKernels<T>& kernels() {
-  static const LinalgTable& chosen = isa_level() == IsaLevel::v4   ? isa_v4::linalg_kernels()
-                                     : isa_level() == IsaLevel::v3 ? isa_v3::linalg_kernels()
-                                                                   : isa_v2::linalg_kernels();
-  return chosen.of<T>();
-}
-
-template <class T> struct Matrix { // a piece of a row-major matrix, or of its transpose
-  T* data;
-  int64_t row, column = 1;
-  T* at(int64_t i, int64_t j) const { return data + i * row + j * column; }
+struct Part {
+  int64_t tile, from, to; // panels [from, to) in one row or column of tiles
 };
 
-// x [rows, width] -= a [rows, k] b [k, width]; x and a have unit columns.
-template <class T>
-void subtract_product(Matrix<T> x, Matrix<const T> a, Matrix<const T> b, int64_t rows, int64_t k,
-                      int64_t width, std::vector<T>& room) {
-  if (rows == 0 || k == 0 || width == 0) return;
-  room.resize(size_t(rows * width));
-  matmul_plain(dtype_of<T>(), a.data, rows, a.row, b.data, b.row, b.column, width, k, room.data(),
-               dtype_of<T>(), width);
-  parallel_parts((rows + kStrip - 1) / kStrip, [&](int64_t part, int) {
-    const int64_t r = part * kStrip;
-    kernels<T>().subtract(x.at(r, 0), x.row, room.data() + r * width, width, std::min(kStrip, rows - r),
-                          width);
-  });
+// Panels [from, to) in groups small enough to keep all threads at work. No bit depends on them.
+void add_parts(std::vector<Part>& parts, int64_t tile, int64_t from, int64_t to, int64_t per_tile) {
+  const int64_t group = std::clamp<int64_t>((to - from) / (4 * thread_count()), 1, per_tile);
+  for (int64_t p = from; p < to; p += group) parts.push_back({tile, p, std::min(to, p + group)});
 }
 
-// x [n, width] = t^-1 x for one diagonal block, in strips of columns.
-template <class T> void solve_block(Matrix<const T> t, bool lower, int64_t n, Matrix<T> x, int64_t width) {
-  parallel_parts((width + kStrip - 1) / kStrip, [&](int64_t part, int) {
-    const int64_t c = part * kStrip;
-    kernels<T>().solve(t.data, t.row, t.column, lower, n, x.at(0, c), x.row, std::min(kStrip, width - c));
-  });
+template <class F> void run_parts(const std::vector<Part>& parts, Progress& progress, F&& body) {
+  parallel_parts(int64_t(parts.size()),
+                 [&](int64_t i, int) { progress.run([&] { body(parts[size_t(i)]); }); });
 }
 
-// The rows below a factored block: row r solves l y = a_r, so 64 rows are turned and solved as columns.
-template <class T> void solve_panel(Matrix<const T> l, int64_t n, Matrix<T> a, int64_t rows) {
-  parallel_parts((rows + kStrip - 1) / kStrip, [&](int64_t part, int) {
-    const int64_t r = part * kStrip, many = std::min(kStrip, rows - r);
-    std::vector<T> turned(size_t(n * kStrip));
-    for (int64_t i = 0; i < many; i++)
-      for (int64_t j = 0; j < n; j++) turned[size_t(j * kStrip + i)] = *a.at(r + i, j);
-    kernels<T>().solve(l.data, l.row, 1, true, n, turned.data(), kStrip, many);
-    for (int64_t i = 0; i < many; i++)
-      for (int64_t j = 0; j < n; j++) *a.at(r + i, j) = turned[size_t(j * kStrip + i)];
-  });
-}
+// ---- l l^T = x ----
 
-// In place, left-looking: a block column takes all earlier ones off in one product. The upper triangle
-// becomes zero.
-template <class T> void factor(T* data, int64_t n, const char* op, bool reversed) {
-  const Matrix<T> a{data, n};
-  std::vector<T> room;
-  for (int64_t k = 0; k < n; k += kBlock) {
-    check_interrupt();
-    const int64_t many = std::min(kBlock, n - k);
-    subtract_product<T>({a.at(k, k), n}, {a.at(k, 0), n}, {a.at(k, 0), 1, n}, n - k, k, many, room);
-    const int64_t failed = k + kernels<T>().factor(a.at(k, k), n, many);
-    if (failed < k + many)
-      throw error("{}: the matrix is not positive definite: pivot {} of {} is {}", op,
-                  reversed ? n - failed : failed + 1, n, *a.at(failed, failed))
-          .hint("add to the diagonal (damp), or use more samples than columns");
-    solve_panel<T>({a.at(k, k), n}, many, {a.at(k + many, k), n}, n - k - many);
-  }
-  for (int64_t i = 0; i < n; i++) std::fill(a.at(i, i) + 1, a.at(i, 0) + n, T(0));
-}
+template <class T> struct Factor {
+  const Strided<T>& x;
+  const Extent<T>& e;
+  const Panels<T>& l;
+  const char* op;
+  bool reversed;                 // for the error: pivots count from the end
+  Progress progress{e.panels()}; // of a panel: how many of its tiles are done
 
-// x = t^-1 x, block by block; each solved block is taken off the rows that remain.
-template <class T> void solve_all(Matrix<const T> t, bool lower, int64_t n, Matrix<T> x, int64_t width) {
-  for (int64_t i = 0; i < n; i++)
-    if (*t.at(i, i) == T(0)) throw error("solve: the diagonal of the triangle is zero at {} of {}", i + 1, n);
-  const int64_t blocks = (n + kBlock - 1) / kBlock;
-  std::vector<T> room, panel;
-  for (int64_t step = 0; step < blocks; step++) {
-    check_interrupt();
-    const int64_t k = (lower ? step : blocks - 1 - step) * kBlock, many = std::min(kBlock, n - k);
-    solve_block<T>({t.at(k, k), t.row, t.column}, lower, many, {x.at(k, 0), x.row}, width);
-    const int64_t first = lower ? k + many : 0, rows = lower ? n - first : k;
-    Matrix<const T> left{t.at(first, k), t.row, t.column};
-    if (t.column != 1) { // the product wants rows
-      panel.resize(size_t(rows * many));
-      for (int64_t j = 0; j < many; j++)
-        for (int64_t i = 0; i < rows; i++) panel[size_t(i * many + j)] = *left.at(i, j);
-      left = {panel.data(), many};
+  void run() {
+    std::vector<Part> parts;
+    for (int64_t tile = 0; tile < e.tiles(); ++tile) {
+      parts.push_back({tile, e.first_panel(tile), e.last_panel(tile)});
+      add_parts(parts, tile, e.last_panel(tile), e.panels(), e.per_tile());
     }
-    subtract_product<T>({x.at(first, 0), x.row}, left, {x.at(k, 0), x.row}, rows, many, width, room);
+    run_parts(parts, progress, [&](const Part& part) {
+      const int64_t end = std::min((part.tile + 1) * kTile, e.padded());
+      for (int64_t p = part.from; p < part.to; ++p) load_triangle(x, e, l, p, part.tile * kTile, end);
+      if (!take_earlier(part)) return;
+      if (part.from == e.first_panel(part.tile))
+        factor_tile(part);
+      else if (!solve_tile(part))
+        return;
+      for (int64_t p = part.from; p < part.to; ++p) progress.advance(p, part.tile + 1);
+    });
   }
-}
 
-// The same with x = identity, which stays lower triangular: columns behind the diagonal are never touched.
-template <class T> void invert_lower(const T* l, T* out, int64_t n) {
-  for (int64_t i = 0; i < n; i++)
-    if (l[i * n + i] == T(0))
-      throw error("inverse: the diagonal of the triangle is zero at {} of {}", i + 1, n);
-  std::fill(out, out + n * n, T(0));
-  for (int64_t i = 0; i < n; i++) out[i * n + i] = 1;
-  const Matrix<T> x{out, n};
-  const Matrix<const T> t{l, n};
-  std::vector<T> room;
-  for (int64_t k = 0; k < n; k += kBlock) {
-    check_interrupt();
-    const int64_t many = std::min(kBlock, n - k), end = k + many;
-    solve_block<T>({t.at(k, k), n}, true, many, {x.at(k, 0), n}, end);
-    subtract_product<T>({x.at(end, 0), n}, {t.at(end, k), n}, {x.at(k, 0), n}, n - end, many, end, room);
+private:
+  bool ready(int64_t from, int64_t to, int64_t steps) {
+    for (int64_t p = from; p < to; ++p)
+      if (!progress.wait(p, steps)) return false;
+    return true;
   }
+
+  // What the tiles to the left contribute.
+  bool take_earlier(const Part& part) {
+    const int64_t first = e.first_panel(part.tile), last = e.last_panel(part.tile);
+    for (int64_t t = 0; t < part.tile; ++t) {
+      check_interrupt();
+      if (!ready(first, last, t + 1) || !ready(part.from, part.to, t + 1)) return false;
+      for (int64_t p = part.from; p < part.to; ++p)
+        for (int64_t q = first; q < std::min(last, p + 1); ++q)
+          linalg_kernels<T>().update(l.at(p, q * e.width), l.at(q, t * kTile), l.at(p, t * kTile), e.width,
+                                     kTile);
+    }
+    return true;
+  }
+
+  void solve_by(int64_t p, int64_t q, int64_t begin) {
+    linalg_kernels<T>().solve(l.at(p, q * e.width), l.at(q, q * e.width), q * e.width - begin, e.width);
+  }
+
+  void factor_tile(const Part& part) {
+    const int64_t begin = part.tile * kTile;
+    for (int64_t p = part.from; p < part.to; ++p) {
+      for (int64_t q = part.from; q < p; ++q) solve_by(p, q, begin);
+      const int64_t first = p * e.width, row = linalg_kernels<T>().factor(l.at(p, first), first - begin);
+      if (row == e.width) continue;
+      throw error("{}: the matrix is not positive definite: pivot {} of {} is {}", op,
+                  reversed ? e.n - first - row : first + row + 1, e.n, l.at(p, first + row)[row])
+          .hint("add to the diagonal (damp), or use more samples than columns");
+    }
+  }
+
+  bool solve_tile(const Part& part) {
+    const int64_t first = e.first_panel(part.tile), last = e.last_panel(part.tile);
+    if (!ready(first, last, part.tile + 1)) return false;
+    for (int64_t p = part.from; p < part.to; ++p)
+      for (int64_t q = first; q < last; ++q) solve_by(p, q, part.tile * kTile);
+    return true;
+  }
+};
+
+// ---- x = l^-1 x ----
+
+// Panels of right sides from row start(p) on, each a chain of tiles. `begin(part)` fills a panel's rows of
+// the part's tile; rows in front of start(p) are zero.
+template <class T> struct Substitution {
+  const Extent<T>& e;
+  const Panels<T>& l;
+  const Panels<T>& x;
+  Progress progress{x.count()};
+
+  template <class Start> bool tile_done(const Part& part, Start&& start) {
+    const int64_t first = e.first_panel(part.tile), last = e.last_panel(part.tile);
+    for (int64_t t = e.tile_of(start(part.from)); t < part.tile; ++t) {
+      check_interrupt();
+      for (int64_t p = part.from; p < part.to; ++p) {
+        if (!progress.wait(p, t + 1)) return false;
+        for (int64_t q = first; q < last; ++q)
+          linalg_kernels<T>().update(x.at(p, q * e.width), l.at(q, t * kTile), x.at(p, t * kTile), e.width,
+                                     kTile);
+      }
+    }
+    for (int64_t p = part.from; p < part.to; ++p) {
+      const int64_t top = std::max(first, start(p));
+      for (int64_t q = top; q < last; ++q)
+        linalg_kernels<T>().solve(x.at(p, q * e.width), l.at(q, q * e.width), (q - top) * e.width, e.width);
+      progress.advance(p, part.tile + 1);
+    }
+    return true;
+  }
+};
+
+template <class T> void substitute(const Extent<T>& e, const Panels<T>& l, const Panels<T>& x) {
+  Substitution<T> work{e, l, x};
+  std::vector<Part> parts;
+  for (int64_t tile = 0; tile < e.tiles(); ++tile) add_parts(parts, tile, 0, x.count(), e.per_tile());
+  run_parts(parts, work.progress,
+            [&](const Part& part) { work.tile_done(part, [](int64_t) { return int64_t(0); }); });
 }
 
-template <class T> void reverse(const T* x, T* out, int64_t n) {
-  std::reverse_copy(x, x + n * n, out); // the last row's last element comes first
-}
-
-// Rows are what the factor reads below the diagonal; reversed, they are the upper triangle's, so mirror
-// first.
-template <class T> void mirror(T* x, int64_t n) {
-  const int64_t square = 32; // both sides of a square stay in the cache
-  parallel_parts((n + square - 1) / square, [&](int64_t part, int) {
-    const int64_t first = part * square, last = std::min(n, first + square);
-    for (int64_t c = 0; c <= first; c += square)
-      for (int64_t i = first; i < last; i++)
-        for (int64_t j = c; j < std::min(i, c + square); j++) x[j * n + i] = x[i * n + j];
+// m = l^-1, by the same with the identity on the right; its zeros above the diagonal are left out.
+template <class T> void invert(const Extent<T>& e, const Panels<T>& l, const Panels<T>& m) {
+  Substitution<T> work{e, l, m};
+  std::vector<Part> parts;
+  for (int64_t tile = 0; tile < e.tiles(); ++tile)
+    for (int64_t column = 0; column <= tile; ++column)
+      add_parts(parts, tile, e.first_panel(column), e.last_panel(column), e.per_tile());
+  run_parts(parts, work.progress, [&](const Part& part) {
+    const int64_t begin = part.tile * kTile, end = std::min(begin + kTile, e.padded());
+    for (int64_t p = part.from; p < part.to; ++p) {
+      std::fill(m.at(p, begin), m.at(p, end), T(0));
+      if (e.tile_of(p) == part.tile)
+        for (int64_t i = 0; i < e.width; ++i) m.at(p, p * e.width + i)[i] = T(1);
+    }
+    work.tile_done(part, [](int64_t p) { return p; });
   });
 }
 
-template <class T> std::vector<T> factored(const T* x, int64_t n, const char* op) {
-  std::vector<T> l(x, x + n * n);
-  factor(l.data(), n, op, false);
+// ---- out = m^T m ----
+
+// The rows of one tile, at the columns of some panels left of its end, and their mirror image.
+template <class T> void square_tile(const Extent<T>& e, const Panels<T>& m, const Part& part, T* out) {
+  const int64_t w = e.width, n = e.n, first = e.first_panel(part.tile), last = e.last_panel(part.tile);
+  std::vector<T> sums(size_t((part.to - part.from) * kTile * w)); // panels of the tile's rows, negated
+  auto at = [&](int64_t p, int64_t q) {
+    return sums.data() + ((p - part.from) * kTile + (q - first) * w) * w;
+  };
+  for (int64_t t = part.tile; t < e.tiles(); ++t) {
+    check_interrupt();
+    const int64_t end = std::min((t + 1) * kTile, e.padded());
+    for (int64_t p = part.from; p < part.to; ++p)
+      for (int64_t q = std::max(p, first); q < last; ++q) {
+        const int64_t k = std::max(t * kTile, q * w); // m is zero before
+        if (k < end) linalg_kernels<T>().update(at(p, q), m.at(q, k), m.at(p, k), w, end - k);
+      }
+  }
+  for (int64_t p = part.from; p < part.to; ++p)
+    for (int64_t q = std::max(p, first); q < last; ++q) {
+      const int64_t i = q * w, j = p * w, rows = std::min(w, n - i), columns = std::min(w, n - j);
+      T* block = at(p, q);
+      for (int64_t s = 0; s < w * w; ++s) block[s] = T(0) - block[s];
+      for (int64_t r = 0; r < rows; ++r) std::copy_n(block + r * w, columns, out + (i + r) * n + j);
+      if (q > p) linalg_kernels<T>().turn(block, w, out + j * n + i, n, columns, rows);
+    }
+}
+
+template <class T> void square(const Extent<T>& e, const Panels<T>& m, T* out) {
+  std::vector<Part> parts;
+  for (int64_t tile = 0; tile < e.tiles(); ++tile)
+    add_parts(parts, tile, 0, e.last_panel(tile), e.per_tile());
+  parallel_parts(int64_t(parts.size()), [&](int64_t i, int) { square_tile(e, m, parts[size_t(i)], out); });
+}
+
+// ---- whole calls ----
+
+// Rows of a result that one part writes.
+template <class F> void each_row(int64_t n, F&& row) {
+  constexpr int64_t kRows = 64;
+  parallel_parts((n + kRows - 1) / kRows, [&](int64_t part, int) {
+    for (int64_t i = part * kRows; i < std::min(n, (part + 1) * kRows); ++i) row(i);
+  });
+}
+
+template <class T>
+Panels<T> factored(const Strided<T>& x, const Extent<T>& e, const char* op, bool reversed = false) {
+  Panels<T> l = triangle_panels(e);
+  Factor<T>{x, e, l, op, reversed}.run();
   return l;
 }
 
-template <class T> void inverse_of(const T* x, T* out, int64_t n) {
-  std::vector<T> half(size_t(n * n));
-  invert_lower(factored(x, n, "inverse").data(), half.data(), n);
-  std::vector<T> turned(half.size());
-  for (int64_t i = 0; i < n; i++)
-    for (int64_t j = 0; j <= i; j++) turned[size_t(j * n + i)] = half[size_t(i * n + j)];
-  if (n > 0) matmul_plain(dtype_of<T>(), turned.data(), n, n, half.data(), n, 1, n, n, out, dtype_of<T>(), n);
-  mirror(out, n);
+template <class T> void cholesky_of(const T* x, T* out, int64_t n) {
+  const Extent<T> e(n);
+  const Panels<T> l = factored<T>({x, n, 1}, e, "cholesky");
+  parallel_parts(e.panels(), [&](int64_t p, int) { store_triangle(l, e, p, out); });
 }
 
+template <class T> void inverse_of(const T* x, T* out, int64_t n) {
+  const Extent<T> e(n);
+  const Panels<T> m = column_panels(e);
+  invert(e, factored<T>({x, n, 1}, e, "inverse"), m);
+  square(e, m, out);
+}
+
+// With j the reversal of rows and columns: j x j = l l^T, so x^-1 = u^T u with u = j l^-1 j, upper. Reversed,
+// x's lower triangle lies above the diagonal, so it is read transposed.
 template <class T> void inverse_upper_of(const T* x, T* out, int64_t n) {
-  std::vector<T> full(x, x + n * n), l(full.size());
-  mirror(full.data(), n);
-  reverse(full.data(), l.data(), n);
-  factor(l.data(), n, "inverse_upper", true);
-  invert_lower(l.data(), full.data(), n);
-  reverse(full.data(), out, n);
+  const Extent<T> e(n);
+  const Panels<T> m = column_panels(e);
+  const Strided<T> lower{x, n, 1};
+  invert(e, factored(lower.reversed(n).transposed(), e, "inverse_upper", true), m);
+  each_row(n, [&](int64_t k) {
+    T *last = out + (n - k) * n - 1, *end = last - k; // u's row n - 1 - k backwards, to the diagonal
+    for (int64_t p = 0; p <= k / e.width; ++p) {
+      const T* lanes = m.at(p, k);
+      for (int64_t i = 0; i < std::min(e.width, k + 1 - p * e.width); ++i) *last-- = lanes[i];
+    }
+    std::fill(out + (n - 1 - k) * n, end, T(0));
+  });
+}
+
+// Right sides in panels and back, from the last row on when `reversed`.
+template <class T> Panels<T> loaded(const T* b, const Extent<T>& e, int64_t columns, bool reversed) {
+  Panels<T> x = side_panels(e, columns);
+  const Strided<T> rows =
+      reversed ? Strided<T>{b + (e.n - 1) * columns, -columns, 1} : Strided<T>{b, columns, 1};
+  parallel_parts(x.count(), [&](int64_t p, int) { load_sides(rows, e, columns, x, p); });
+  return x;
+}
+
+template <class T> void solve_of(const T* x, const T* b, T* out, int64_t n, int64_t columns) {
+  const Extent<T> e(n);
+  const Panels<T> l = factored<T>({x, n, 1}, e, "solve"), y = loaded(b, e, columns, false);
+  substitute(e, l, y);
+  Panels<T> turned = triangle_panels(e);
+  parallel_parts(e.panels(), [&](int64_t p, int) { turn_triangle(l, e, turned, p); });
+  parallel_parts(y.count(), [&](int64_t p, int) { reverse_sides(y, e, p); });
+  substitute(e, turned, y);
+  each_row(n, [&](int64_t k) { store_side(y, e.padded() - 1 - k, columns, out + k * columns); });
+}
+
+template <class T>
+void solve_triangular_of(const T* x, const T* b, T* out, int64_t n, int64_t columns, bool upper) {
+  for (int64_t i = 0; i < n; ++i)
+    if (x[i * (n + 1)] == T(0))
+      throw error("solve_{}: the diagonal of the triangle is zero at {} of {}", upper ? "upper" : "lower",
+                  i + 1, n);
+  const Extent<T> e(n);
+  const Panels<T> l = triangle_panels(e), y = loaded(b, e, columns, upper);
+  const Strided<T> lower = upper ? Strided<T>{x, n, 1}.reversed(n) : Strided<T>{x, n, 1};
+  parallel_parts(e.panels(), [&](int64_t p, int) { load_triangle(lower, e, l, p, 0, (p + 1) * e.width); });
+  substitute(e, l, y);
+  each_row(n, [&](int64_t k) { store_side(y, upper ? n - 1 - k : k, columns, out + k * columns); });
 }
 
 template <class F> void with_type(const char* op, DType dtype, F&& body) {
@@ -175,54 +281,33 @@ template <class F> void with_type(const char* op, DType dtype, F&& body) {
   throw error("{}: not supported: {}; f32 and f64 are", op, name_of(dtype));
 }
 
-} // namespace
-
-void cholesky(DType dtype, const void* x, void* out, int64_t n, const char* op) {
+// Calls run(x, out) with pointers to the type.
+template <class F> void typed(const char* op, DType dtype, const void* x, void* out, F&& run) {
   with_type(op, dtype, [&](auto zero) {
     using T = decltype(zero);
-    if (x != out) std::memcpy(out, x, size_t(n * n) * sizeof(T));
-    factor(static_cast<T*>(out), n, op, false);
+    run(static_cast<const T*>(x), static_cast<T*>(out));
   });
 }
 
-void inverse_lower(DType dtype, const void* x, void* out, int64_t n) {
-  with_type("inverse", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    invert_lower(static_cast<const T*>(x), static_cast<T*>(out), n);
-  });
-}
+} // namespace
 
+void cholesky(DType dtype, const void* x, void* out, int64_t n) {
+  typed("cholesky", dtype, x, out, [n](auto* from, auto* to) { cholesky_of(from, to, n); });
+}
 void inverse(DType dtype, const void* x, void* out, int64_t n) {
-  with_type("inverse", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    inverse_of(static_cast<const T*>(x), static_cast<T*>(out), n);
-  });
+  typed("inverse", dtype, x, out, [n](auto* from, auto* to) { inverse_of(from, to, n); });
 }
-
 void inverse_upper(DType dtype, const void* x, void* out, int64_t n) {
-  with_type("inverse_upper", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    inverse_upper_of(static_cast<const T*>(x), static_cast<T*>(out), n);
-  });
+  typed("inverse_upper", dtype, x, out, [n](auto* from, auto* to) { inverse_upper_of(from, to, n); });
 }
-
-void solve(DType dtype, const void* x, const void* b, void* out, int64_t n, int64_t m) {
-  with_type("solve", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const auto l = factored(static_cast<const T*>(x), n, "solve");
-    if (b != out) std::memcpy(out, b, size_t(n * m) * sizeof(T));
-    const Matrix<T> y{static_cast<T*>(out), m};
-    solve_all<T>({l.data(), n}, true, n, y, m);
-    solve_all<T>({l.data(), 1, n}, false, n, y, m);
-  });
+void solve(DType dtype, const void* x, const void* b, void* out, int64_t n, int64_t columns) {
+  typed("solve", dtype, x, out,
+        [&]<class T>(const T* from, T* to) { solve_of(from, static_cast<const T*>(b), to, n, columns); });
 }
-
-void solve_triangular(DType dtype, const void* x, const void* b, void* out, int64_t n, int64_t m,
+void solve_triangular(DType dtype, const void* x, const void* b, void* out, int64_t n, int64_t columns,
                       bool upper) {
-  with_type(upper ? "solve_upper" : "solve_lower", dtype, [&](auto zero) {
-    using T = decltype(zero);
-    if (b != out) std::memcpy(out, b, size_t(n * m) * sizeof(T));
-    solve_all<T>({static_cast<const T*>(x), n}, !upper, n, {static_cast<T*>(out), m}, m);
+  typed(upper ? "solve_upper" : "solve_lower", dtype, x, out, [&]<class T>(const T* from, T* to) {
+    solve_triangular_of(from, static_cast<const T*>(b), to, n, columns, upper);
   });
 }
 
