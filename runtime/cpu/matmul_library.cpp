@@ -45,7 +45,7 @@ Types types_of(DType compute) {
   switch (compute) {
   case DType::f32: return {D::f32, D::f32, D::f32, F::BA16a64b};
   case DType::bf16: return {D::bf16, D::bf16, D::f32, F::BA16a64b2a};
-  case DType::i8: return {D::u8, D::s8, D::s32, F::BA16a64b4a};
+  case DType::i8: return {signed_rows() ? D::s8 : D::u8, D::s8, D::s32, F::BA16a64b4a};
   default: throw error(Fault::internal, "matmul: no library kernel for {}", name_of(compute));
   }
 }
@@ -123,6 +123,8 @@ void* thread_scratch(int slot, size_t bytes) {
 int64_t longest_slice(DType compute) {
   return compute == DType::bf16 && cpu_features().amx ? kAmxSlice : std::numeric_limits<int64_t>::max() / 2;
 }
+
+bool signed_rows() { return cpu_features().amx; }
 
 bool library_computes(DType compute) {
   if (isa_level() != IsaLevel::v4) return false;

@@ -21,7 +21,10 @@ int64_t longest_slice(DType compute);
 // Does oneDNN compute this type here?
 bool library_computes(DType compute);
 
-// A dense tile: out[rows, columns] = a[rows, k] * blocks, f32 (i32 for i8, whose a is u8). a rows are k
+// Does it multiply i8 rows as they are? Else it takes u8. (Signed rows without AMX mean its reference code.)
+bool signed_rows();
+
+// A dense tile: out[rows, columns] = a[rows, k] * blocks, f32 (i32 for i8, whose a is u8 or i8). a rows are k
 // elements apart, out rows `columns`; `blocks` starts at a packed block. Runs on the calling thread, with
 // primitives and a scratchpad of its own. Error (internal): oneDNN would use its reference code.
 void library_tile(DType compute, const void* a, int64_t rows, int64_t k, const void* blocks, int64_t columns,

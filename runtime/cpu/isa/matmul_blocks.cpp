@@ -265,6 +265,22 @@ void store_bf16(const float* tile, int64_t tile_stride, int64_t rows, int64_t co
   }
 }
 
+void stream_words(const void* tile, int64_t tile_stride, int64_t rows, int64_t columns, void* out,
+                  int64_t ldo) {
+  auto* from = static_cast<const uint32_t*>(tile);
+  auto* to = static_cast<uint32_t*>(out);
+  for (int64_t r = 0; r < rows; ++r, from += tile_stride, to += ldo) {
+    int64_t c = 0;
+#if defined(__AVX512F__)
+    if (reinterpret_cast<uintptr_t>(to) % 64 == 0)
+      for (; c + 16 <= columns; c += 16)
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(to + c), _mm512_loadu_si512(from + c));
+#endif
+    __builtin_memcpy(to + c, from + c, size_t(columns - c) * sizeof(uint32_t));
+  }
+  _mm_sfence();
+}
+
 void store_i8(const int32_t* tile, int64_t tile_stride, int64_t rows, int64_t columns, const int32_t* sums,
               int32_t* out, int64_t ldo) {
   for (int64_t r = 0; r < rows; ++r, tile += tile_stride, out += ldo)
@@ -299,6 +315,7 @@ const MatmulKernels& matmul_kernels() {
     column_sums,
     store_f32,
     store_bf16,
+    stream_words,
     store_i8,
     shift_i8
   };

@@ -50,6 +50,9 @@ struct MatmulKernels {
                     float* out, int64_t ldo);
   void (*store_bf16)(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns, const float* bias,
                      uint16_t* out, int64_t ldo);
+  // 4-byte words past the caches, for a result that nobody will find there.
+  void (*stream_words)(const void* tile, int64_t tile_stride, int64_t rows, int64_t columns, void* out,
+                       int64_t ldo);
   // Of u8 x s8 with a shifted by 128: takes 128 * column sum off again.
   void (*store_i8)(const int32_t* tile, int64_t tile_stride, int64_t rows, int64_t columns,
                    const int32_t* sums, int32_t* out, int64_t ldo);
