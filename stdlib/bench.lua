@@ -5,8 +5,11 @@ local core = require "wane.core"
 local M = {}
 
 local ROUNDS = 5
+local PAUSE = 0.03 -- seconds: oneDNN's threads spin on after a product and would take a core from what comes next
 
 local function once(f, repeats)
+  local ready = core.seconds() + PAUSE
+  while core.seconds() < ready do end
   local start = core.seconds()
   for _ = 1, repeats do f() end
   return (core.seconds() - start) / repeats

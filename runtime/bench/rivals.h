@@ -23,8 +23,8 @@ Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c);
 Rival read_loop(int64_t bytes);
 // memcpy of `bytes`, one part a thread.
 Rival copy_loop(int64_t bytes);
-// x [m, k] by w [n, k] of one dtype (f32, bf16) with oneDNN's own threads and defaults; packed: the weights
-// were put in the layout it asks for, else they are read as they lie. The result is f32.
+// x [m, k] by w [n, k] of one dtype (f32, bf16, i8) with oneDNN's own threads and defaults; packed: the weights
+// were put in the layout it asks for, else they are read as they lie. The result is f32, of i8 i32.
 Rival direct_matmul(const Tensor& x, const Tensor& w, bool packed);
 // LAPACK's Cholesky of x [n, n] in f32 or f64, and the inverse of its factor if `invert`: the route of
 // cholesky and inverse_upper, in a copy of x. From OpenBLAS, with its own choice of kernels; nothing where it

@@ -9,6 +9,9 @@
 #include <memory>
 #include <vector>
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 namespace wane::cpu {
 namespace {
 
@@ -30,7 +33,21 @@ float* scratch_of(int64_t floats) {
   return reinterpret_cast<float*>((address + 63) / 64 * 64);
 }
 
+// Linux gives the tiles' state to a process that asks for it.
+bool tiles_allowed() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  const CpuFeatures& cpu = cpu_features();
+  return cpu.amx && cpu.avx512_bf16 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool on_tiles(DType dtype) {
+  static const bool allowed = tiles_allowed();
+  return allowed && dtype == DType::bf16;
+}
+
 } // namespace
+
+const char* attention_form() { return on_tiles(DType::bf16) ? "amx" : "f32"; }
 
 void attention(std::span<const AttentionArgs> sequences) {
   std::vector<AttentionPart> parts;
@@ -51,7 +68,11 @@ void attention(std::span<const AttentionArgs> sequences) {
              : level == IsaLevel::v3 ? isa_v3::attention_part
                                      : isa_v2::attention_part;
   parallel_parts(int64_t(parts.size()), [&](int64_t i, int) {
-    run(parts[size_t(i)], scratch_of(attention_scratch(parts[size_t(i)])));
+    const AttentionPart& part = parts[size_t(i)];
+    if (on_tiles(part.args->dtype))
+      isa_v4::attention_part_amx(part, scratch_of(attention_scratch_amx(part)));
+    else
+      run(part, scratch_of(attention_scratch(part)));
   });
 }
 

@@ -22,6 +22,21 @@ inline int64_t attention_scratch(const AttentionPart& part) {
   return 2 * rows * padded + padded_to(rows, 16) + 16 * rows + 2 * kKeyBlock * wide + kMostTileRows * padded;
 }
 
+// The form on AMX tiles: 16 rows of 16 4-byte words, two of them at a time; so many blocks of packed keys are
+// kept for the second walk.
+inline constexpr int kTileRows = 16, kTileWords = 256, kGroup = 2 * kTileRows;
+inline constexpr int64_t kKeptBlocks = 32;
+inline constexpr int64_t attention_scratch_amx(const AttentionPart& part) {
+  const int64_t steps = padded_to(part.args->dim, 32) / 32, columns = padded_to(part.args->dim, 16) / 16;
+  const int64_t rows = padded_to(part.count * (part.args->heads / part.args->kv_heads), kTileRows);
+  const int64_t packed = (kKeptBlocks * 4 * steps + 2 * columns) * kTileWords;
+  const int64_t room = kGroup * (32 + 32 + 32 + kKeyBlock) + kTileRows * columns * 16;
+  return rows * (steps * 16 + columns * 16 + 32) + packed + room;
+}
+
+// Which form computes bf16 here: "amx" or "f32".
+const char* attention_form();
+
 } // namespace wane::cpu
 
 namespace wane::isa_v2 {
@@ -32,4 +47,6 @@ void attention_part(const cpu::AttentionPart& part, float* scratch);
 }
 namespace wane::isa_v4 {
 void attention_part(const cpu::AttentionPart& part, float* scratch);
-}
+void attention_part_amx(const cpu::AttentionPart& part,
+                        float* scratch); // bf16; the CPU and the system allow AMX
+} // namespace wane::isa_v4

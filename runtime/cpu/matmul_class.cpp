@@ -4,6 +4,7 @@
 #include <optional>
 #include <random>
 
+#include "runtime/cpu/attention_part.h"
 #include "runtime/cpu/isa.h"
 #include "runtime/cpu/matmul_tiles.h"
 
@@ -86,6 +87,7 @@ MatmulClass find_class() {
     for (std::byte b : Probe(compute, 72, 200, 600).run(72)) hash = (hash ^ uint64_t(b)) * 0x100000001b3;
   }
   found.probe_hash = fmt::format("{:016x}", hash);
+  found.implementations.push_back(fmt::format("attention own:{}", cpu::attention_form()));
   if (!native_bf16())
     found.notes.push_back("bf16 products are computed in f32: the CPU has no instructions for them");
   if (!native_int8())

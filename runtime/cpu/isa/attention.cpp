@@ -3,13 +3,10 @@
 // summation whatever the vector width is. From v3 on every product is added by one fused operation, so v3 and
 // v4 agree in every bit; v2 has none, rounds twice and differs in the last places. The scale carries log2(e),
 // so weights are powers of 2.
-#include "runtime/cpu/attention_part.h"
-
-#include "kernels/math.h"
+#include "runtime/cpu/isa/attention_vectors.h"
 
 #include <algorithm>
 #include <cstring>
-#include <immintrin.h>
 #include <span>
 #include <type_traits>
 
@@ -17,80 +14,18 @@ namespace wane::WANE_ISA_NAMESPACE {
 namespace {
 
 using cpu::AttentionPart;
-using cpu::kKeyBlock;
 
 // kRows queries share one read of the keys; kRows * kColumns sums fill the registers.
 #if defined(__AVX512F__)
-constexpr int kWidth = 16, kColumns = 4, kRows = 6;
+constexpr int kColumns = 4, kRows = 6;
 #elif defined(__FMA__)
-constexpr int kWidth = 8, kColumns = 2, kRows = 6;
+constexpr int kColumns = 2, kRows = 6;
 #else
-constexpr int kWidth = 4, kColumns = 2, kRows = 4;
+constexpr int kColumns = 2, kRows = 4;
 #endif
 static_assert(kRows <= cpu::kMostTileRows && kRows <= kWidth);
-constexpr int kVecs = kKeyBlock / kWidth, kLanes = 16; // vectors of a block; a query's partial totals
-typedef float Vec __attribute__((vector_size(kWidth * 4), may_alias));
-typedef float Loose __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
-typedef int Lanes __attribute__((vector_size(kWidth * 4), may_alias));
-typedef unsigned Words __attribute__((vector_size(kWidth * 4), may_alias));
-typedef int LooseLanes __attribute__((vector_size(kWidth * 4), aligned(1), may_alias));
 
-#define INLINE inline __attribute__((always_inline))
 #define ALONE __attribute__((noinline)) // a loop whose addresses all fit the registers only on its own
-
-// a * b + c, and a > b ? a : b, so b where one is NaN.
-#if defined(__AVX512F__)
-INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE Vec larger(Vec a, Vec b) {
-  return _mm512_mask_max_ps(a, 0xffff, a, b);
-} // gcc 12 warns of the plain one
-#elif defined(__FMA__)
-INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE Vec larger(Vec a, Vec b) { return _mm256_max_ps(a, b); }
-#else
-INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
-INLINE Vec larger(Vec a, Vec b) { return _mm_max_ps(a, b); }
-#endif
-INLINE Vec all(float x) { return x - Vec{}; }
-
-// 2^x for x <= 0, never less than 2^-125; NaN stays NaN. At most 1.3 ulp, 1 where
-// products are fused. The polynomial is that of wane_exp2.
-INLINE Vec power_of_two(Vec x) {
-  x = larger(all(-125.0f), x);
-  const Vec t = x + 12582912.0f, r = x - (t - 12582912.0f);
-  Vec p = fma(all(0.000154763009f), r, all(0.00134002697f));
-  p = fma(p, r, all(0.00961800385f));
-  p = fma(p, r, all(0.055503279f));
-  p = fma(p, r, all(0.240226507f));
-  p = fma(p, r, all(0.693147182f));
-  p = fma(p, r, all(1.0f));
-  return p * (Vec)(((Words)t << 23) + 0x3f800000u); // by multiplying, which keeps a NaN
-}
-
-// The largest lane; none is NaN.
-template <int half = kWidth / 2> INLINE float largest(Vec x) {
-  Lanes turn;
-  for (int i = 0; i < kWidth; i++) turn[i] = (i + half) % kWidth;
-  x = larger(x, __builtin_shuffle(x, turn));
-  if constexpr (half > 1) return largest<half / 2>(x);
-  return x[0];
-}
-
-inline float widen(float x) { return x; }
-inline float widen(uint16_t x) { return wane_from_bf16(x); }
-inline void store(float x, float* out) { *out = x; }
-inline void store(float x, uint16_t* out) { *out = wane_to_bf16(x); }
-
-INLINE Vec load(const float* x) { return *(const Loose*)x; }
-INLINE Vec load(const uint16_t* x) {
-#if defined(__AVX512F__)
-  return (Vec)((Lanes)_mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256((const __m256i_u*)x)) << 16);
-#elif defined(__FMA__)
-  return (Vec)(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u*)x)), 16));
-#else
-  return (Vec)(_mm_slli_epi32(_mm_cvtepu16_epi32(_mm_loadu_si64(x)), 16));
-#endif
-}
 
 // rows [count, padded] in f32 times `factor` from `count` rows of `dim`; the padding becomes zero.
 template <class T>
@@ -215,19 +150,6 @@ void value_tile(const float* weights, const float* values, int64_t padded, int64
     value_columns<R, 1, kFresh>(weights, values + d, padded, to - from, sums + d);
 }
 
-struct Range {
-  int64_t from, to; // keys of the block that a query attends
-  bool empty() const { return from >= to; }
-  bool whole() const { return from == 0 && to == kKeyBlock; }
-};
-
-// Lanes of vector i of a block within the range.
-INLINE Lanes inside(Range range, int i) {
-  Lanes index;
-  for (int l = 0; l < kWidth; l++) index[l] = l + i * kWidth;
-  return (index >= int(range.from)) & (index < int(range.to));
-}
-
 // The largest score in the range, -inf if there is none.
 INLINE float peak_of(const float* scores, Range range) {
   Vec most = all(-WANE_INF);
@@ -296,12 +218,6 @@ template <int R> void weigh(const Block& block, Tile& tile) {
   *(Vec*)tile.peak = most;
   *(Vec*)tile.old_share = power_of_two(*(Vec*)was - most);
   *(Vec*)tile.new_share = power_of_two(*(Vec*)is - most);
-}
-
-// into = into * old_share + more * new_share
-INLINE void merge(float* into, const float* more, int64_t n, float old_share, float new_share) {
-  for (int64_t i = 0; i < n; i += kWidth)
-    *(Vec*)(into + i) = fma(*(Vec*)(into + i), all(old_share), *(const Vec*)(more + i) * new_share);
 }
 
 // The block's weighted values join what the queries gathered before.
