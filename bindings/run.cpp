@@ -172,6 +172,7 @@ int run_tests(const std::vector<std::string>& paths, HostOptions options) {
   push(L, std::span<const std::string>(paths));
   cuda::CudaProof::start();
   auto failure = call(L, 1, 1);
+  if (const char* path = std::getenv("WANE_PROGRAMS")) cuda::CudaProof::save(path);
   auto proof = cuda::CudaProof::finish(); // every program these tests ran is CUDA text that compiles, too
   if (failure) return fail_with(*failure);
   for (auto& problem : proof.failures) std::printf("%s\n", problem.c_str());

@@ -3,13 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <random>
-#include <set>
 
 #include "runtime/calls.h"
 #include "runtime/cuda/emit.h"
-#include "runtime/cuda/proof.h"
-#include "runtime/flush.h"
-#include "tests/host_kernels.h"
+#include "tests/host_launch.h"
+#include "tests/recorded_programs.h"
 
 using namespace wane;
 
@@ -17,43 +15,6 @@ namespace {
 
 constexpr DType kFloats[] = {DType::f32, DType::f64, DType::bf16, DType::f16, DType::e4m3, DType::e5m2};
 constexpr DType kWholes[] = {DType::i64, DType::i32, DType::i8, DType::u8, DType::boolean};
-
-struct FuseOn { // whole programs, also where the suite runs with WANE_FUSE=0
-  bool before = fuse_enabled();
-  FuseOn() { set_fuse(true); }
-  ~FuseOn() { set_fuse(before); }
-};
-
-// The distinct programs that run while it lives; the suite's own collection goes on afterwards.
-class Recorder {
-public:
-  Recorder() {
-    programs().clear();
-    keys().clear();
-    set_program_hook([](const Program& program) {
-      if (keys().insert(program.key()).second) programs().push_back(program);
-      cuda::CudaProof::see(program);
-    });
-  }
-  ~Recorder() { set_program_hook(&cuda::CudaProof::see); }
-  static std::vector<Program>& programs() {
-    static std::vector<Program> all;
-    return all;
-  }
-
-private:
-  FuseOn fuse_;
-  static std::set<std::string>& keys() {
-    static std::set<std::string> all;
-    return all;
-  }
-};
-
-Tensor tensor_of(const Shape& shape, DType dtype) {
-  Tensor t = empty(shape, DType::f32);
-  for (int64_t i = 0; i < t.count(); ++i) t.data<float>()[i] = float(i % 23) * 0.25f;
-  return dtype == DType::f32 ? t : cast(t, dtype).flushed();
-}
 
 void check_on_host(const std::vector<Program>& programs) {
   REQUIRE(!programs.empty());
@@ -65,12 +26,6 @@ void check_on_host(const std::vector<Program>& programs) {
   REQUIRE(kernels.problem() == "");
   uint32_t seed = 1;
   for (auto& program : programs) CHECK(difference(kernels, program, seed++) == "");
-}
-
-std::vector<Program> record(void (*work)()) {
-  Recorder recorder;
-  work();
-  return Recorder::programs();
 }
 
 } // namespace

@@ -274,6 +274,12 @@ std::string kernel_name(const Program& program) {
   return name;
 }
 
+std::string kernel_text(const Program& program) {
+  OpFunctions functions;
+  std::string name, text = KernelWriter(program, functions).write(name);
+  return functions.text() + text;
+}
+
 std::string emit_cuda(std::span<const Program* const> programs) {
   OpFunctions functions;
   std::map<std::string, std::string> kernels;

@@ -19,6 +19,9 @@ bool uses_rows(const Program& program);
 // build that generates the same text.
 std::string kernel_name(const Program& program);
 
+// A kernel and the functions it calls, without the prelude: what two programs with the same text share.
+std::string kernel_text(const Program& program);
+
 // A complete translation unit with the kernel of one program, or of several (each distinct kernel once),
 // which compile in one go at a fraction of the cost. An internal Error for a program that the templates do
 // not cover.

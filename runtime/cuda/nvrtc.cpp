@@ -1,5 +1,6 @@
 #include "runtime/cuda/nvrtc.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <string_view>
@@ -11,7 +12,7 @@
 namespace wane::cuda {
 namespace {
 
-// The part of nvrtc.h that is used; the C interface is the same in every version since 11.1.
+// The part of nvrtc.h that is used; the C interface is the same in every version since 11.2.
 using Result = int;
 using Handle = void*;
 struct Library {
@@ -25,6 +26,8 @@ struct Library {
   Result (*log)(Handle, char*) = nullptr;
   Result (*cubin_size)(Handle, size_t*) = nullptr;
   Result (*cubin)(Handle, char*) = nullptr;
+  Result (*arch_count)(int*) = nullptr;
+  Result (*archs)(int*) = nullptr;
 };
 
 void* open_library() {
@@ -57,6 +60,8 @@ Library load() {
   find(lib.log, "nvrtcGetProgramLog");
   find(lib.cubin_size, "nvrtcGetCUBINSize");
   find(lib.cubin, "nvrtcGetCUBIN");
+  find(lib.arch_count, "nvrtcGetNumSupportedArchs");
+  find(lib.archs, "nvrtcGetSupportedArchs");
   if (!complete) lib.handle = nullptr;
   return lib;
 }
@@ -123,6 +128,15 @@ std::string nvrtc_version() {
   int major = 0, minor = 0;
   if (!nvrtc_available() || library().version(&major, &minor)) return "";
   return fmt::format("{}.{}", major, minor);
+}
+
+bool nvrtc_knows(const std::string& arch) {
+  int count = 0;
+  if (!nvrtc_available() || library().arch_count(&count)) return false;
+  std::vector<int> numbers(static_cast<size_t>(count));
+  if (library().archs(numbers.data())) return false;
+  return std::any_of(numbers.begin(), numbers.end(),
+                     [&](int number) { return fmt::format("sm_{}", number) == arch; });
 }
 
 const std::vector<std::string>& compile_options() {
