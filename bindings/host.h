@@ -16,7 +16,7 @@ namespace wane::lua {
 struct HostOptions {
   uint64_t seed = 0;
   std::string device = "cpu";
-  bool strict = false, quiet = false, json = false;
+  bool strict = false, quiet = false, json = false, profile = false;
   std::string run;                    // the run's folder, or empty
   std::string script;                 // the recipe, or empty
   std::vector<std::string> arguments; // of the recipe
@@ -63,6 +63,7 @@ void open_json(lua_State* L);
 void open_system(lua_State* L);
 void open_help(lua_State* L);
 void open_rivals(lua_State* L);
+void open_profile(lua_State* L);
 // The natives of the deterministic prelude; leaves the table of them on the stack.
 void open_prelude(lua_State* L);
 void open_strings(lua_State* L); // into the table on top

@@ -12,6 +12,7 @@
 #include "bindings/wrap_json.h"
 #include "runtime/cpu/pool.h"
 #include "runtime/cuda/device.h"
+#include "runtime/flush.h"
 
 namespace {
 
@@ -21,6 +22,7 @@ using namespace wane::lua;
 struct CommandLine {
   HostOptions options;
   std::optional<int> threads;
+  std::optional<int64_t> seed;
   RunRequest run;
   std::string path, name;
   std::vector<std::string> names;
@@ -42,6 +44,12 @@ void print_version(bool as_json) {
 
 int dispatch(CLI::App& app, CommandLine& line) {
   select_device(line.options.device);
+  fuse_enabled(); // a WANE_FUSE that is neither 0 nor 1 is said before anything runs
+  if (line.seed) {
+    if (*line.seed < 0)
+      throw error(Fault::usage, "--seed {}: expected a whole number of at least 0", *line.seed);
+    line.options.seed = uint64_t(*line.seed);
+  }
   if (line.threads) {
     if (*line.threads < 1 || *line.threads > kMaxThreads)
       throw error(Fault::usage, "--threads {}: expected 1 to {}", *line.threads, kMaxThreads);
@@ -63,10 +71,11 @@ int dispatch(CLI::App& app, CommandLine& line) {
 void add_options(CLI::App& app, CommandLine& line) {
   app.add_option("--threads", line.threads, "Threads to compute with (default: the cores at hand)");
   app.add_option("--device", line.options.device, "cpu or cuda")->capture_default_str();
-  app.add_option("--seed", line.options.seed, "Seed of all random streams")->capture_default_str();
+  app.add_option("--seed", line.seed, "Seed of all random streams (default 0)");
   app.add_flag("--strict", line.options.strict, "Exit 3 where a fallback was taken");
   app.add_flag("--quiet", line.options.quiet, "No progress, results only");
-  app.add_flag("--json", line.options.json, "Results as JSON");
+  app.add_flag("--json", line.options.json,
+               "Results as JSON: of run one line per table row on stdout, what it prints goes to stderr");
 }
 
 void add_commands(CLI::App& app, CommandLine& line) {
@@ -77,6 +86,8 @@ void add_commands(CLI::App& app, CommandLine& line) {
   };
   auto* run = command("run", "Run a recipe in its run folder");
   run->add_option("script", line.run.script, "The recipe")->required();
+  run->add_flag("--profile", line.options.profile,
+                "Where the time went: a table at the end, profile.jsonl and profile.svg in the run folder");
   run->add_option("arguments", line.run.arguments, "What the recipe gets as ...");
   command("repl", "Explore, line by line")->add_option("model", line.path, "A model to load as `model`");
   command("info", "What a model file holds")->add_option("path", line.path, "A model")->required();

@@ -132,15 +132,17 @@ int ordered_next(Args& a) {
 int print(Args& a) {
   a.take_all();
   hide_progress();
+  auto& options = host(a.L).options;
+  FILE* to = options.json && !options.run.empty() ? stderr : stdout; // rows alone go to stdout then
   for (int i = 1; i <= a.count(); ++i) {
-    if (i > 1) std::fputc('\t', stdout);
+    if (i > 1) std::fputc('\t', to);
     push_text(a.L, i);
     size_t size;
     const char* text = lua_tolstring(a.L, -1, &size);
-    std::fwrite(text, 1, size, stdout);
+    std::fwrite(text, 1, size, to);
     lua_pop(a.L, 1);
   }
-  std::fputc('\n', stdout);
+  std::fputc('\n', to);
   return 0;
 }
 
@@ -302,7 +304,8 @@ Method natives[] = {
     {"pairs", ordered_pairs, "(table) -> iterator",
      "Numbers, then strings, in order; a snapshot of the keys.", Kind::plain},
     {"next", ordered_next, "(table) -> key, value", "The first pair, nil of an empty table.", Kind::plain},
-    {"print", print, "(...)", "Writes its arguments to stdout.", Kind::plain},
+    {"print", print, "(...)", "Writes its arguments to stdout (of `wane run --json` to stderr).",
+     Kind::plain},
     {"tostring", to_text, "(value) -> text", "The text of a value, without addresses.", Kind::plain},
     {"sort", sort, "(list [, less])", "Sorts a list in place; equal ones keep their order.", Kind::plain},
     {"random", random, "([m [, n]]) -> number", "The next number of the stream \"random\".", Kind::plain},

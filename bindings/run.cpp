@@ -17,6 +17,7 @@
 #include "bindings/stdlib.h"
 #include "bindings/version.h"
 #include "bindings/wrap_json.h"
+#include "bindings/wrap_profile.h"
 #include "runtime/cpu/pool.h"
 #include "runtime/cuda/proof.h"
 #include "runtime/hash.h"
@@ -60,7 +61,7 @@ struct RunFolder {
 };
 
 // runs/SCRIPT-ID; ID: four hex digits of what determines the result on one machine.
-RunFolder open_run(const std::string& script, const std::string& text, const HostOptions& options) {
+RunFolder name_run(const std::string& script, const std::string& text, const HostOptions& options) {
   RunFolder run;
   run.recipe_hash = sha256_hex(text);
   Sha256 sum;
@@ -71,17 +72,33 @@ RunFolder open_run(const std::string& script, const std::string& text, const Hos
   run.id = sum.hex().substr(0, 4);
   run.path = (fs::path("runs") / (fs::path(script).stem().string() + "-" + run.id)).string();
   run.is_new = !fs::exists(run.path);
-  std::error_code problem;
-  fs::create_directories(run.path, problem);
-  if (problem) throw error(Fault::no_create, "run: {}: {}", run.path, problem.message());
   return run;
 }
 
-// Tables of an earlier run of the same recipe are computed anew, not added to.
+void make_folder(const RunFolder& run) {
+  std::error_code problem;
+  fs::create_directories(run.path, problem);
+  if (problem) throw error(Fault::no_create, "run: {}: {}", run.path, problem.message());
+}
+
+// A run that ended early keeps its folder for the rows and files in it. A new one with nothing but what every
+// run starts with goes.
+bool discard_if_empty(const RunFolder& run) {
+  std::error_code ignored;
+  for (auto& entry : fs::directory_iterator(run.path, ignored))
+    if (entry.path().filename() != "recipe" && entry.path().filename() != "manifest.json") return false;
+  if (!run.is_new) return false;
+  fs::remove_all(run.path, ignored);
+  fs::remove(fs::path(run.path).parent_path(), ignored); // where it was the only one
+  return true;
+}
+
+// Tables and the profile of an earlier run of the same recipe are computed anew, not added to.
 void clear_tables(const std::string& folder) {
   std::error_code ignored;
   for (auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.path().extension() == ".jsonl") fs::remove(entry.path(), ignored);
+    if (entry.path().extension() == ".jsonl" || entry.path().filename() == "profile.svg")
+      fs::remove(entry.path(), ignored);
 }
 
 void write_manifest(const RunFolder& run, const HostOptions& options) {
@@ -108,16 +125,33 @@ void write_header(const RunFolder& run, const HostOptions& options) {
                          options.seed));
 }
 
-// Rows of the script's tables; metrics.jsonl holds those of every solved layer.
+// Rows of the script's tables; metrics.jsonl holds those of every solved layer, profile.jsonl where time
+// went.
 int64_t count_rows(const std::string& folder) {
   int64_t rows = 0;
   std::error_code ignored;
   for (auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() != ".jsonl" || entry.path().stem() == "metrics") continue;
+    auto stem = entry.path().stem();
+    if (entry.path().extension() != ".jsonl" || stem == "metrics" || stem == "profile") continue;
     std::ifstream file(entry.path());
     for (std::string line; std::getline(file, line);) ++rows;
   }
   return rows;
+}
+
+// The table on stdout, profile.jsonl and profile.svg; also of a run that failed.
+std::optional<Failure> report_profile(lua_State* L, const std::string& folder) {
+  clear_interrupts(L);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "wane.profile");
+  auto failure = call(L, 1, 1);
+  if (!failure) {
+    push(L, std::string_view(folder));
+    failure = call(L, 1, 0);
+  }
+  stop_profile();
+  std::fflush(stdout);
+  return failure;
 }
 
 int finish_run(lua_State* L, const RunFolder& run, bool strict) {
@@ -137,30 +171,36 @@ int run_recipe(const RunRequest& request, HostOptions options) {
   auto text = file.text(64 << 20);
   options.script = request.script;
   options.arguments = request.arguments;
-  auto run = open_run(request.script, text, options);
+  auto run = name_run(request.script, text, options);
   options.run = run.path;
+  auto state = start(options);
+  lua_State* L = state.get();
+  add_script_folder(L, request.script);
+  if (auto failure = load_script(L, request.script))
+    return fail_with(*failure); // it does not parse: no folder
+  make_folder(run);
   write_header(run, options);
   clear_tables(run.path);
   publish_text(run.path + "/recipe", text);
   write_manifest(run, options);
-  bool strict = options.strict;
-  auto state = start(std::move(options));
-  lua_State* L = state.get();
-  add_script_folder(L, request.script);
-  auto failure = load_script(L, request.script);
-  if (!failure) {
-    for (auto& argument : request.arguments) push(L, std::string_view(argument));
-    failure = call(L, int(request.arguments.size()), 0);
-  }
+  if (options.profile) start_profile(L);
+  for (auto& argument : request.arguments) push(L, std::string_view(argument));
+  auto failure = call(L, int(request.arguments.size()), 0);
   hide_progress();
-  if (failure && failure->fault == Fault::interrupted) {
-    std::fflush(stdout);
-    write_note(fmt::format("interrupted\npaused    {}; the same command starts it again", run.path));
-    return int(Fault::interrupted);
-  }
-  if (failure) return fail_with(*failure);
   std::fflush(stdout);
-  return finish_run(L, run, strict);
+  if (options.profile) {
+    auto problem = report_profile(L, run.path);
+    if (problem && !failure) failure = problem;
+  }
+  if (!failure) return finish_run(L, run, options.strict);
+  auto place = discard_if_empty(run) ? std::string("nothing was kept") : run.path;
+  if (failure->fault != Fault::interrupted) {
+    int code = fail_with(*failure);
+    write_note("failed    " + place);
+    return code;
+  }
+  write_note(fmt::format("interrupted\npaused    {}; the same command starts it again", place));
+  return int(Fault::interrupted);
 }
 
 int run_tests(const std::vector<std::string>& paths, HostOptions options) {

@@ -77,6 +77,7 @@ void open_core(lua_State* L) { // leaves the module on the stack
   open_system(L);
   open_help(L);
   open_rivals(L);
+  open_profile(L);
 }
 
 // Text of a standard library file, as prelude.lua's searcher asks for it.

@@ -3,7 +3,9 @@
 #include <cstring>
 
 #include "bindings/wrap_tensor.h"
+#include "runtime/explain.h"
 #include "runtime/expression.h"
+#include "runtime/profile.h"
 
 namespace wane::lua {
 namespace {
@@ -105,40 +107,15 @@ int add_method(Args& a) {
   return 0;
 }
 
-// The pending tree, one line a node, operands below their user.
-void append_tree(std::string& out, const NodePtr& pointer, int depth) {
-  const Node& node = *pointer;
-  std::string indent(size_t(2 * depth + 2), ' ');
-  if (node.kind != NodeKind::map && node.kind != NodeKind::reduce) {
-    out += fmt::format("\n{}{}", indent, describe(Tensor(pointer)));
-    return;
-  }
-  auto place = to_string(node.origin);
-  out += fmt::format("\n{}{}   {}   {}{}{}", indent,
-                     node.kind == NodeKind::map ? info(node.op).name : name_of(node.reduction),
-                     to_string(node.shape), name_of(node.dtype), place.empty() ? "" : "  at ", place);
-  for (auto& arg : node.args)
-    if (arg) append_tree(out, arg, depth + 1);
-}
-
-int explain(Args& a) {
+int explain_of(Args& a) {
   Tensor x = a.tensor("x");
-  const Node& node = *x.node();
-  if (node.kind != NodeKind::map && node.kind != NodeKind::reduce) {
-    const char* state = node.kind == NodeKind::source ? "read when it is used"
-                        : node.kind == NodeKind::leaf ? "in memory"
-                                                      : "one number";
-    return results(a.L, std::string_view(fmt::format("{}\n  {}", describe(x), state)));
-  }
-  auto out = fmt::format(
-      "{}\n  pending: {} ops, {} reductions, {} inputs, height {}; one pass by the {} template", describe(x),
-      node.ops, node.reductions, node.inputs, node.height, node.row ? "row" : "flat");
-  append_tree(out, x.node(), 1);
-  return results(a.L, std::string_view(out));
+  return results(a.L,
+                 std::string_view(explain(x, a.options("options", {"source"}).boolean("source", false))));
 }
 
 int flush_now(Args& a) {
   Tensor x = a.tensor("x");
+  CauseScope asked(FlushCause::asked);
   if (x.node()->kind != NodeKind::source) x.flushed();
   return results(a.L, x);
 }
@@ -164,7 +141,9 @@ Method functions[] = {
     {"trace", trace, "(function, ...) -> results", "Calls a function that may use maps on tensors only.",
      Kind::plain},
     {"method", add_method, "(name, function)", "Adds a method to all tensors.", Kind::plain},
-    {"explain", explain, "(x) -> text", "What is pending under a tensor."},
+    {"explain", explain_of, "(x, { source = false }) -> text",
+     "What is pending under a tensor and how it would run: tree, template, bytes, limits, program, loops, "
+     "CUDA text."},
     {"flush", flush_now, "(x) -> x", "Computes what is pending."},
     {"same_node", same_node, "(x, y) -> true or false", "Whether two tensors are one value.", Kind::plain},
     {"describe", describe_of, "(x) -> text",

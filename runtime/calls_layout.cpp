@@ -4,6 +4,7 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/profile.h"
 
 namespace wane {
 namespace {
@@ -36,7 +37,9 @@ Tensor concat(std::span<const Tensor> parts, int dim) {
     dtype = promote(dtype, parts[i].dtype());
   }
   for (auto& part : parts) shape[dim] += part.shape()[dim];
+  WorkSpan span("concat");
   Tensor out = empty(shape, dtype, "concat");
+  span.moves(out, out);
   Strides strides = dense_strides(shape);
   int64_t place = 0;
   for (auto& part : parts) {
@@ -52,6 +55,7 @@ Tensor concat(std::span<const Tensor> parts, int dim) {
 Tensor with(const Tensor& x, std::span<const int64_t> first, std::span<const int64_t> count,
             const Tensor& value) {
   Shape box(count);
+  WorkSpan span("with");
   Tensor from = x.dense();
   int64_t offset = 0;
   Strides strides = dense_strides(x.shape());
@@ -69,6 +73,7 @@ Tensor with(const Tensor& x, std::span<const int64_t> first, std::span<const int
         .note("value", describe(value));
   Tensor wide = expand(cast(value, x.dtype()), box).dense();
   Tensor out = empty(x.shape(), x.dtype(), "with");
+  span.moves(from, value, out);
   if (out.count() > 0) std::memcpy(out.bytes(), from.bytes(), size_t(out.count()) * size_of(out.dtype()));
   if (wide.count() > 0)
     cpu::copy_into_strided(size_of(x.dtype()), wide.bytes(), strides.begin(), box.begin(), box.rank(),
@@ -80,6 +85,7 @@ Tensor gather(const Tensor& x, int dim, const Tensor& positions) {
   check_dim("gather", x, dim);
   if (is_float(positions.dtype()) || positions.rank() != 1)
     throw error("gather: positions are a vector of whole numbers").note("positions", describe(positions));
+  WorkSpan span("gather");
   Tensor p = cast(positions, DType::i64).dense();
   Tensor from = x.dense();
   int64_t n = x.shape()[dim];
@@ -93,6 +99,7 @@ Tensor gather(const Tensor& x, int dim, const Tensor& positions) {
   for (int d = 0; d < dim; ++d) outer *= shape[d];
   for (int d = dim + 1; d < shape.rank(); ++d) inner *= shape[d];
   Tensor out = empty(shape, x.dtype(), "gather");
+  span.moves(out, p, out);
   cpu::gather(size_of(x.dtype()), from.bytes(), out.bytes(), outer, n, inner, p.data<int64_t>(), p.count());
   return out;
 }
@@ -109,10 +116,12 @@ Tensor embedding(const Tensor& tokens, const Tensor& table) {
       if (int64_t id = item_integer(tokens, i); id != int32_t(id))
         throw error("embedding: token {} at place {} of a table with {} rows", id, i + 1, table.shape()[0])
             .note("table", describe(table));
+  WorkSpan span("embedding");
   Tensor ids = cast(tokens, DType::i32).dense();
   Shape shape = tokens.shape();
   shape.push_back(table.shape()[1]);
   Tensor out = empty(shape, table.dtype(), "embedding");
+  span.moves(ids, out, out);
   int64_t rows = table.shape()[0], width = table.shape()[1];
   auto source = table.node()->source;
   if (source && table.node()->produced.expired()) { // rows straight from where they lie
@@ -132,6 +141,7 @@ Tensor embedding(const Tensor& tokens, const Tensor& table) {
 
 Tensor flip(const Tensor& x, int dim) {
   check_dim("flip", x, dim);
+  WorkSpan span("flip");
   Tensor t = x.flushed();
   auto node = std::make_shared<Node>(*t.node());
   node->packed = nullptr;
@@ -144,6 +154,7 @@ Tensor flip(const Tensor& x, int dim) {
 Tensor tile(const Tensor& x, const Shape& repeats) {
   int rank = std::max(x.rank(), repeats.rank());
   if (rank * 2 > kMaxRank) throw error("tile: not supported: more than {} dims", kMaxRank / 2);
+  WorkSpan span("tile");
   Shape wide, split, result;
   for (int d = 0; d < rank; ++d) {
     int from = d - (rank - x.rank()), times = d - (rank - repeats.rank());

@@ -1,6 +1,7 @@
 // Factorisations and solves, in f32 or f64; narrower floats are read as f32.
 #include "runtime/calls.h"
 #include "runtime/cpu/linalg.h"
+#include "runtime/profile.h"
 
 namespace wane {
 namespace {
@@ -14,13 +15,16 @@ Tensor square(const char* op, const Tensor& x) {
 }
 
 template <class F> Tensor of_square(const char* op, const Tensor& x, F run) {
+  WorkSpan span(op);
   Tensor in = square(op, x);
   Tensor out = empty(in.shape(), in.dtype(), op);
+  span.moves(in, out);
   run(in.dtype(), in.bytes(), out.bytes(), in.shape()[0]);
   return out;
 }
 
 template <class F> Tensor with_right_side(const char* op, const Tensor& x, const Tensor& b, F run) {
+  WorkSpan span(op);
   Tensor in = square(op, x);
   if (b.rank() != 2 || b.shape()[0] != in.shape()[0])
     throw error("{}: a right side of {} for a matrix of {}", op, to_string(b.shape()), to_string(in.shape()))
@@ -30,6 +34,7 @@ template <class F> Tensor with_right_side(const char* op, const Tensor& x, const
   in = cast(in, wide).dense();
   Tensor right = cast(b, wide).dense();
   Tensor out = empty(right.shape(), wide, op);
+  span.moves(in, right, out);
   run(wide, in.bytes(), right.bytes(), out.bytes(), in.shape()[0], right.shape()[1]);
   return out;
 }

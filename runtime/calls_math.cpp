@@ -4,6 +4,8 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/matmul.h"
+#include "runtime/pressure.h"
+#include "runtime/profile.h"
 
 namespace wane {
 namespace {
@@ -43,15 +45,32 @@ Tensor matrix_for(const Tensor& x, DType compute) {
   return packs_from(x.dtype(), compute) ? x.flushed() : cast(x, compute).flushed();
 }
 
+void keep_while_memory_lasts(const NodePtr& node) {
+  add_droppable(node, [weak = std::weak_ptr<Node>(node)]() -> std::optional<size_t> {
+    auto holder = weak.lock();
+    if (!holder || !holder->packed) return size_t{0};
+    if (holder->packed.use_count() > 1) return std::nullopt;
+    size_t bytes = holder->packed->bytes();
+    holder->packed = nullptr;
+    return bytes;
+  });
+}
+
 // The weights' layout is made at first use and kept with the node, so that all who share the weights share
 // it.
 PackedWeightsPtr packed(const Tensor& w, DType compute) {
   Node& node = *w.node();
   if (node.version) w.flushed(); // a buffer may have been written since its view was packed
   if (node.packed && node.packed->dtype() == compute) return node.packed;
+  WorkSpan span("pack");
+  bool known = bool(node.packed); // as droppable, in another type
+  MemoryLabel label("packed " + (node.source ? node.source->describe() : std::string("weights")));
   Tensor t = matrix_for(w, compute);
   node.packed = pack_weights(compute, t.dtype(), t.bytes(), t.shape()[0], t.shape()[1], t.strides()[0],
                              t.strides()[1], w.origin());
+  span.moves(t);
+  span.bytes(double(node.packed->bytes()));
+  if (!known) keep_while_memory_lasts(w.node());
   return node.packed;
 }
 
@@ -83,6 +102,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
   check_floats("linear", x, w);
   if (bias && bias.count() != n)
     throw error("linear: a bias of {} for {} outputs", bias.count(), n).note("bias", describe(bias));
+  WorkSpan span("linear");
   DType compute = compute_dtype(x.dtype(), w.dtype());
   DType result = out_dtype ? *out_dtype : result_dtype(x.dtype(), w.dtype(), compute);
   Shape shape = x.shape();
@@ -99,6 +119,9 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
   PackedWeightsPtr weights = packed(w, compute);
   DType tile = tile_dtype(compute, result);
   Tensor y = empty(shape, tile, "linear");
+  span.moves(rows, y);
+  span.bytes(double(weights->bytes()));
+  span.product(2.0 * double(m) * double(n) * double(k));
   Tensor b = bias ? cast(bias, DType::f32).dense() : Tensor();
   matmul_packed(compute, rows.bytes(), m, lda, *weights, y.bytes(), tile, n, b ? b.data<float>() : nullptr);
   return cast(y, result);
@@ -123,10 +146,13 @@ Tensor matmul(const Tensor& x, const Tensor& y) {
   Shape batch;
   if (!broadcast(leading(x), leading(y), batch))
     throw error("matmul: leading sizes do not fit").note("left", describe(x)).note("right", describe(y));
+  WorkSpan span("matmul");
   Tensor left = left_operand(x, compute), right = matrix_for(y, compute);
   Shape shape = batch;
   shape.push_back(m), shape.push_back(n);
   Tensor out = empty(shape, tile, "matmul");
+  span.moves(left, right, out);
+  span.product(2.0 * double(batch.count()) * double(m) * double(n) * double(k));
   auto outer = [&](const Tensor& t) {
     Strides s;
     for (int d = 0; d + 2 < t.rank(); ++d) s.push_back(t.strides()[d]);

@@ -3,6 +3,7 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/profile.h"
 
 namespace wane {
 namespace {
@@ -26,9 +27,11 @@ int64_t rows_of(const Tensor& x) { return x.shape().back() ? x.count() / x.shape
 
 Tensor cumsum(const Tensor& x, int dim) {
   check_dim("cumsum", x, dim);
+  WorkSpan span("cumsum");
   Tensor in = x.dense();
   DType out_dtype = !is_float(x.dtype()) ? DType::i64 : x.dtype() == DType::f64 ? DType::f64 : DType::f32;
   Tensor out = empty(x.shape(), out_dtype, "cumsum");
+  span.moves(in, out);
   int64_t outer = 1, inner = 1;
   for (int d = 0; d < dim; ++d) outer *= x.shape()[d];
   for (int d = dim + 1; d < x.rank(); ++d) inner *= x.shape()[d];
@@ -39,8 +42,10 @@ Tensor cumsum(const Tensor& x, int dim) {
 
 std::pair<Tensor, Tensor> sort(const Tensor& x, int dim, bool descending) {
   check_dim("sort", x, dim);
+  WorkSpan span("sort");
   Tensor in = dim_last(x, dim);
   Tensor values = empty(in.shape(), x.dtype(), "sort"), positions = empty(in.shape(), DType::i32, "argsort");
+  span.moves(in, values, positions);
   if (in.count() > 0)
     cpu::sort_rows(x.dtype(), in.bytes(), values.bytes(), positions.data<int32_t>(), rows_of(in),
                    in.shape().back(), descending);
@@ -51,10 +56,12 @@ std::pair<Tensor, Tensor> topk(const Tensor& x, int64_t k, int dim) {
   check_dim("topk", x, dim);
   if (k < 0 || k > x.shape()[dim])
     throw error("topk: {} of {} along dim {}", k, x.shape()[dim], dim + 1).note("tensor", describe(x));
+  WorkSpan span("topk");
   Tensor in = dim_last(x, dim);
   Shape shape = in.shape();
   shape[shape.rank() - 1] = k;
   Tensor values = empty(shape, x.dtype(), "topk"), positions = empty(shape, DType::i32, "topk");
+  span.moves(in, values, positions);
   if (values.count() > 0)
     cpu::topk_rows(x.dtype(), in.bytes(), values.bytes(), positions.data<int32_t>(), rows_of(in),
                    in.shape().back(), k);
@@ -65,10 +72,12 @@ Tensor quantile(const Tensor& x, double p, int dim) {
   check_dim("quantile", x, dim);
   if (!(p >= 0 && p <= 1)) throw error("quantile: p is {}, expected 0 to 1", p);
   if (x.shape()[dim] == 0) throw error("quantile: nothing to select from").note("tensor", describe(x));
+  WorkSpan span("quantile");
   Tensor in = dim_last(x, dim);
   Shape shape = in.shape();
   shape[shape.rank() - 1] = 1;
   Tensor out = empty(shape, x.dtype() == DType::f64 ? DType::f64 : DType::f32, "quantile");
+  span.moves(in, out);
   cpu::quantile_rows(x.dtype(), in.bytes(), p, out.bytes(), rows_of(in), in.shape().back());
   return dim_back(out, dim);
 }
@@ -78,7 +87,9 @@ double quantile_all(const Tensor& x, double p) { return item(quantile(reshape(x,
 std::vector<int64_t> histogram(const Tensor& x, double lo, double hi, int64_t bins) {
   if (bins < 1 || !(lo < hi)) throw error("histogram: {} bins from {} to {}", bins, lo, hi);
   std::vector<int64_t> counts(static_cast<size_t>(bins));
+  WorkSpan span("histogram");
   Tensor in = x.dense();
+  span.moves(in);
   cpu::histogram(in.dtype(), in.bytes(), in.count(), lo, hi, bins, counts.data());
   return counts;
 }
@@ -87,8 +98,10 @@ Tensor hadamard(const Tensor& x, int dim) {
   check_dim("hadamard", x, dim);
   if (!is_float(x.dtype()))
     throw error("hadamard: floats expected, got {}", name_of(x.dtype())).note("tensor", describe(x));
+  WorkSpan span("hadamard");
   Tensor in = dim_last(x, dim);
   Tensor out = empty(in.shape(), x.dtype(), "hadamard");
+  span.moves(in, out);
   if (in.count() > 0) cpu::hadamard_rows(in.dtype(), in.bytes(), out.bytes(), rows_of(in), in.shape().back());
   return dim_back(out, dim);
 }
@@ -158,8 +171,10 @@ Tensor rope(const Tensor& x, const Tensor& positions, const Tensor& freqs, doubl
         .note("tensor", describe(x));
   if (positions.count() != batch * tokens)
     throw error("rope: {} positions for {} samples of {} tokens", positions.count(), batch, tokens);
+  WorkSpan span("rope");
   Tensor in = x.dense(), p = cast(positions, DType::i32).dense(), f = cast(freqs, DType::f64).dense();
   Tensor out = empty(x.shape(), x.dtype(), "rope");
+  span.moves(in, p, f, out);
   if (out.count() > 0)
     cpu::rope(x.dtype(), in.bytes(), out.bytes(), batch * tokens, x.shape()[2], x.shape()[3],
               p.data<int32_t>(), f.data<double>(), float(factor));
@@ -186,7 +201,9 @@ Tensor logit_rows(const char* op, const Tensor& logits) {
 } // namespace
 
 std::vector<double> cross_entropy(const Tensor& logits, std::span<const int32_t> targets) {
+  WorkSpan span("cross_entropy");
   Tensor x = logit_rows("cross_entropy", logits);
+  span.moves(x);
   int64_t rows = x.shape()[0], vocab = x.shape()[1];
   if (int64_t(targets.size()) != rows)
     throw error("cross_entropy: {} targets for {} rows", targets.size(), rows);
@@ -197,7 +214,9 @@ std::vector<double> cross_entropy(const Tensor& logits, std::span<const int32_t>
 
 std::vector<TokenScore> compare_logits(const Tensor& logits, const Tensor& base,
                                        std::span<const int32_t> targets) {
+  WorkSpan span("compare");
   Tensor x = logit_rows("compare", logits), y = logit_rows("compare", base);
+  span.moves(x, y);
   if (!(x.shape() == y.shape()))
     throw error("compare: logits of different shapes").note("logits", describe(x)).note("base", describe(y));
   int64_t rows = x.shape()[0], vocab = x.shape()[1];
@@ -211,6 +230,7 @@ std::vector<TokenScore> compare_logits(const Tensor& logits, const Tensor& base,
 
 int32_t sample(const Tensor& logits, int64_t row, double temperature, int64_t top_k, double top_p,
                double u01) {
+  WorkSpan span("sample");
   Tensor x = logit_rows("sample", logits);
   if (row < 0 || row >= x.shape()[0]) throw error("sample: row {} of {}", row + 1, x.shape()[0]);
   return cpu::sample_row(x.data<float>() + row * x.shape()[1], x.shape()[1], float(temperature), top_k, top_p,

@@ -5,6 +5,7 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/profile.h"
 
 namespace wane {
 
@@ -89,11 +90,13 @@ Tensor attend(KvCache* cache, const std::string& layer, const Tensor& queries, c
   check_attention(queries, keys, values, cache);
   DType dtype = promote(queries.dtype(), promote(keys.dtype(), values.dtype()));
   if (dtype != DType::bf16) dtype = DType::f32;
+  WorkSpan span("attend");
   Tensor q = cast(queries, dtype).dense(), k = cast(keys, dtype).dense(), v = cast(values, dtype).dense();
   Tensor out = empty(q.shape(), dtype, "attend");
   int64_t batch = q.shape()[0], tokens = q.shape()[1], heads = q.shape()[2], dim = q.shape()[3],
           kv_heads = k.shape()[2];
   size_t width = size_of(dtype);
+  span.moves(q, out);
   std::vector<cpu::AttentionArgs> sequences;
   for (int64_t b = 0; b < batch; ++b) {
     int64_t start = cache ? cache->position(b) : 0;
@@ -107,6 +110,7 @@ Tensor attend(KvCache* cache, const std::string& layer, const Tensor& queries, c
       append(rows, k, v, b, start);
       key = rows.keys->data(), value = rows.values->data();
     }
+    span.bytes(2.0 * double((start + tokens) * kv_heads * dim) * double(width)); // the keys and values seen
     sequences.push_back({dtype, q.bytes() + at, key, value, out.bytes() + at, tokens, start, heads, kv_heads,
                          dim, heads * dim, kv_heads * dim, heads * dim, window, float(scale)});
   }

@@ -5,14 +5,13 @@
 #include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/flush.h"
-#include "runtime/program.h"
-#include "runtime/tensor.h"
+#include "runtime/plan.h"
+#include "runtime/pressure.h"
+#include "runtime/profile.h"
 #include "runtime/trace.h"
 
 namespace wane {
 namespace {
-
-bool pending(const Node& node) { return node.kind == NodeKind::map || node.kind == NodeKind::reduce; }
 
 bool same_outer(const Shape& a, const Shape& b) {
   if (a.rank() != b.rank()) return false;
@@ -74,6 +73,14 @@ bool may_stay(const Node& arg, const Shape& shape, int64_t row) {
   return arg.shape == shape || per_row;
 }
 
+FlushCause passed_limit(const Node& node) {
+  if (node.ops > kMaxOps) return FlushCause::ops;
+  if (node.inputs > kMaxInputs) return FlushCause::inputs;
+  if (node.height > kMaxHeight) return FlushCause::height;
+  if (node.reductions > kMaxReductions) return FlushCause::reductions;
+  return node.retained > retain_limit() ? FlushCause::retained : FlushCause::none;
+}
+
 void settle_limits(Node& node) {
   auto sum = [&](auto field) {
     int64_t total = 0;
@@ -84,36 +91,34 @@ void settle_limits(Node& node) {
   auto measure = [&] {
     node.ops = 1 + int(sum([](const Node& a) { return a.ops; }));
     node.inputs =
-        int(sum([](const Node& a) { return pending(a) ? a.inputs : a.kind != NodeKind::constant; }));
+        int(sum([](const Node& a) { return is_pending(a) ? a.inputs : a.kind != NodeKind::constant; }));
     node.reductions = (node.kind == NodeKind::reduce) + int(sum([](const Node& a) { return a.reductions; }));
     node.retained = sum([](const Node& a) {
-      return pending(a) ? a.retained : a.buffer ? int64_t(a.buffer->bytes()) : 0;
+      return is_pending(a) ? a.retained : a.buffer ? int64_t(a.buffer->bytes()) : 0;
     });
     node.height = 1;
     for (auto& arg : node.args)
       if (arg) node.height = std::max(node.height, arg->height + 1);
   };
   measure();
-  static const int64_t retain_limit = int64_t(memory_use().ceiling / 4);
   // The largest pending operand goes first; a tree of leaves is always within the limits.
-  while (node.ops > kMaxOps || node.inputs > kMaxInputs || node.height > kMaxHeight
-         || node.reductions > kMaxReductions || node.retained > retain_limit) {
+  for (auto cause = passed_limit(node); cause != FlushCause::none; cause = passed_limit(node)) {
     NodePtr largest;
     for (auto& arg : node.args)
-      if (arg && pending(*arg) && (!largest || arg->ops > largest->ops)) largest = arg;
+      if (arg && is_pending(*arg) && (!largest || arg->ops > largest->ops)) largest = arg;
     if (!largest) break;
-    flush(largest);
+    flush(largest, cause);
     measure();
   }
   node.row = node.kind == NodeKind::reduce ? node.args[0]->shape.back() : 0;
   for (auto& arg : node.args)
-    if (arg && pending(*arg)) node.row = std::max(node.row, arg->row);
+    if (arg && is_pending(*arg)) node.row = std::max(node.row, arg->row);
 }
 
 Tensor finish(NodePtr node) {
   if (tracing()) return Tensor(node);
   settle_limits(*node);
-  if (!fuse_enabled()) flush(node);
+  if (!fuse_enabled()) flush(node, FlushCause::unfused);
   return Tensor(node);
 }
 
@@ -165,13 +170,13 @@ Tensor map(Op op, std::span<const Tensor> args) {
   // Reductions among the operands fix the rows of the program.
   int64_t row = 0;
   for (auto& arg : node->args)
-    if (arg && pending(*arg) && arg->row && !row && may_stay(*arg, shape, arg->row)) row = arg->row;
+    if (arg && is_pending(*arg) && arg->row && !row && may_stay(*arg, shape, arg->row)) row = arg->row;
   for (auto& arg : node->args)
-    if (arg && pending(*arg) && !may_stay(*arg, shape, row)) {
+    if (arg && is_pending(*arg) && !may_stay(*arg, shape, row)) {
       if (tracing())
         throw error("{}: while tracing, what is computed has one shape; {} is needed as {}", how.name,
                     to_string(arg->shape), to_string(shape));
-      flush(arg);
+      flush(arg, FlushCause::rows);
     }
   return finish(node);
 }
@@ -284,8 +289,9 @@ Tensor reduce(Reduction kind, const Tensor& x, int dim) {
     return full(shape, out_dtype, int64_t(kind == Reduction::prod || kind == Reduction::all));
   if (in_row_template(kind, x, dim)) {
     NodePtr arg = x.node();
-    bool other_rows = pending(*arg) && arg->row && arg->row != x.shape().back();
-    if (arg->kind == NodeKind::constant || other_rows) arg = x.flushed().node();
+    bool other_rows = is_pending(*arg) && arg->row && arg->row != x.shape().back();
+    if (other_rows) flush(arg, FlushCause::rows);
+    if (arg->kind == NodeKind::constant) arg = x.flushed().node();
     auto node = std::make_shared<Node>();
     node->kind = NodeKind::reduce;
     node->reduction = kind;
@@ -296,8 +302,10 @@ Tensor reduce(Reduction kind, const Tensor& x, int dim) {
     node->args[0] = arg;
     return finish(node);
   }
+  WorkSpan span(name_of(kind).data());
   Tensor in = x.dense();
   Tensor out = empty(shape, out_dtype, name_of(kind).data());
+  span.moves(in, out);
   int64_t outer = 1, inner = 1;
   for (int d = 0; d < dim; ++d) outer *= in.shape()[d];
   for (int d = dim + 1; d < in.rank(); ++d) inner *= in.shape()[d];
@@ -352,11 +360,13 @@ Tensor reduce_to_one(Reduction kind, const Tensor& x) {
 } // namespace
 
 double reduce_all(Reduction kind, const Tensor& x) {
+  CauseScope value(FlushCause::value);
   Tensor one = reduce_to_one(kind, x);
   return is_float(one.dtype()) ? item(one, 0) : double(item_integer(one, 0));
 }
 
 int64_t reduce_all_integer(Reduction kind, const Tensor& x) {
+  CauseScope value(FlushCause::value);
   return item_integer(reduce_to_one(kind, x), 0);
 }
 

@@ -13,17 +13,22 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "runtime/pressure.h"
+
 namespace wane {
 namespace {
 
 constexpr size_t kAlignment = 64, kMapped = size_t{2} << 20;
 constexpr size_t kLargest = std::numeric_limits<size_t>::max() / 4;
+
+thread_local const std::string* label = nullptr; // of what is allocated now
 
 size_t size_class(size_t bytes) {
   bytes = std::max(bytes, kAlignment);
@@ -100,8 +105,8 @@ public:
     if (bytes > kLargest) throw exhausted(bytes, origin);
     size_t capacity = size_class(bytes);
     std::byte* data = try_take(capacity);
-    if (!data) {
-      relieve();
+    for (int help = 0; !data && help < 2; ++help) {
+      if (!relieve(help, capacity) && help) break;
       drop_cache();
       data = try_take(capacity);
     }
@@ -120,6 +125,7 @@ public:
     buffer.next_ = first_;
     if (first_) first_->previous_ = &buffer;
     first_ = &buffer;
+    if (label) labels_[&buffer] = *label;
   }
 
   void release(Buffer& buffer) {
@@ -127,6 +133,7 @@ public:
       std::lock_guard lock(mutex_);
       (buffer.previous_ ? buffer.previous_->next_ : first_) = buffer.next_;
       if (buffer.next_) buffer.next_->previous_ = buffer.previous_;
+      if (!labels_.empty()) labels_.erase(&buffer);
     }
     give_back(buffer.data_, buffer.capacity_);
   }
@@ -153,7 +160,9 @@ public:
   void set_ceiling(size_t bytes) {
     std::lock_guard lock(mutex_);
     use_.ceiling = bytes;
+    ceiling_.store(bytes, std::memory_order_relaxed);
   }
+  size_t ceiling() const { return ceiling_.load(std::memory_order_relaxed); }
   void set_relief(std::function<void()> relief) {
     std::lock_guard lock(mutex_);
     relief_ = std::move(relief);
@@ -200,21 +209,24 @@ private:
     unmap_block(block, capacity);
   }
 
-  // The collector belongs to one thread, and what it frees may be asked for while it runs: other threads and
-  // calls from inside it go on without.
-  void relieve() {
+  // First a collection, then copies that can be made again. Both belong to one thread, and what they free may
+  // be asked for while they run: other threads and calls from inside go on without.
+  bool relieve(int help, size_t capacity) {
     thread_local bool relieving = false;
     std::function<void()> relief;
+    size_t wanted;
     {
       std::lock_guard lock(mutex_);
       if (relief_thread_ == std::this_thread::get_id()) relief = relief_;
+      wanted = std::max(use_.live + capacity, use_.ceiling) - use_.ceiling;
     }
-    if (!relief || relieving) return;
+    if (!relief || relieving) return false;
     struct Guard {
       Guard() { relieving = true; }
       ~Guard() { relieving = false; }
     } guard;
-    relief();
+    if (help == 0) return relief(), true;
+    return drop_copies(wanted ? wanted : capacity) > 0;
   }
 
   Error exhausted(size_t bytes, Origin origin) {
@@ -229,15 +241,20 @@ private:
                       [](const Buffer* a, const Buffer* b) { return a->bytes_ > b->bytes_; });
     for (size_t i = 0; i < shown; ++i) {
       std::string maker = to_string(live[i]->origin_);
-      failure.note(human(live[i]->bytes_), maker.empty() ? "made by the engine" : "made at " + maker);
+      auto named = labels_.find(live[i]);
+      std::string name = named == labels_.end() ? "" : named->second + "   ";
+      failure.note(human(live[i]->bytes_),
+                   name + (maker.empty() ? "made by the engine" : "made at " + maker));
     }
     return failure.hint("free tensors that are no longer needed, use smaller batches, or raise WANE_MEMORY");
   }
 
   std::mutex mutex_;
   MemoryUse use_{0, 0, 0, default_ceiling()};
+  std::atomic<size_t> ceiling_{use_.ceiling};
   std::map<size_t, std::vector<std::byte*>> cache_;
   Buffer* first_ = nullptr;
+  std::unordered_map<const Buffer*, std::string> labels_; // of few buffers: weights
   std::function<void()> relief_;
   std::thread::id relief_thread_;
   std::atomic<size_t> handed_out_{0};
@@ -260,6 +277,11 @@ void reset_memory_peak() { allocator().reset_peak(); }
 void drop_memory_cache() { allocator().drop_cache(); }
 void set_memory_ceiling(size_t bytes) { allocator().set_ceiling(bytes); }
 void set_memory_pressure(std::function<void()> relief) { allocator().set_relief(std::move(relief)); }
+
+MemoryLabel::MemoryLabel(std::string name) : name_(std::move(name)), before_(std::exchange(label, &name_)) {}
+MemoryLabel::~MemoryLabel() { label = before_; }
+
+size_t memory_ceiling() { return allocator().ceiling(); }
 size_t take_allocated_bytes() { return allocator().handed_out(); }
 
 } // namespace wane

@@ -9,6 +9,8 @@
 #include "runtime/buffer.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/flush.h"
+#include "runtime/pressure.h"
+#include "runtime/profile.h"
 
 namespace wane {
 namespace {
@@ -164,7 +166,12 @@ Tensor Tensor::flushed() const {
   }
   if (node.kind == NodeKind::source) {
     BufferPtr buffer = node.produced.lock();
-    if (!buffer) node.produced = buffer = node.source->produce();
+    if (!buffer) {
+      WorkSpan span("read");
+      MemoryLabel label(node.source->describe());
+      node.produced = buffer = node.source->produce();
+      span.moves(*this);
+    }
     Tensor t = leaf(node.shape, node.dtype, std::move(buffer), node.made_by);
     t.node()->origin = node.origin;
     return t;
@@ -176,7 +183,9 @@ Tensor Tensor::flushed() const {
 Tensor Tensor::dense() const {
   Tensor t = flushed();
   if (is_dense(t.shape(), t.strides())) return t;
+  WorkSpan span("copy");
   Tensor out = empty(shape(), dtype(), node_->made_by);
+  span.moves(*this, out);
   cpu::copy_strided(size_of(dtype()), t.bytes(), t.strides().begin(), shape().begin(), rank(), out.bytes());
   return out;
 }
@@ -206,6 +215,7 @@ int64_t element_offset(const Tensor& x, int64_t linear) {
 } // namespace
 
 double item(const Tensor& x, int64_t linear) {
+  CauseScope value(FlushCause::value);
   Tensor t = x.flushed();
   int64_t at = element_offset(t, linear);
   switch (t.dtype()) {
@@ -220,6 +230,7 @@ double item(const Tensor& x, int64_t linear) {
 }
 
 int64_t item_integer(const Tensor& x, int64_t linear) {
+  CauseScope value(FlushCause::value);
   Tensor t = x.flushed();
   int64_t at = element_offset(t, linear);
   switch (t.dtype()) {
@@ -234,6 +245,7 @@ int64_t item_integer(const Tensor& x, int64_t linear) {
 
 bool same(const Tensor& x, const Tensor& y) {
   if (x.dtype() != y.dtype() || !(x.shape() == y.shape())) return false;
+  CauseScope value(FlushCause::value);
   Tensor a = x.dense(), b = y.dense();
   size_t bytes = size_t(a.count()) * size_of(a.dtype());
   return bytes == 0 || std::memcmp(a.bytes(), b.bytes(), bytes) == 0;

@@ -8,7 +8,8 @@ local M = {}
 
 local INSIDE = {}
 local Cache = { __name = "cache" }
-local methods, getters = {}, {}
+local getters = {}
+local methods = options.methods("cache", function(c) return type(c) == "table" and rawget(c, INSIDE) ~= nil end)
 
 local function new(inside)
   return setmetatable({ [INSIDE] = inside }, Cache)

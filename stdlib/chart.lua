@@ -11,7 +11,7 @@ local chart = {}
 
 local HIDDEN = {}
 local Chart = { __name = "wane.chart" }
-local methods = {}
+local methods = options.methods("chart", function(c) return type(c) == "table" and getmetatable(c) == Chart end)
 
 local function make(spec) return setmetatable({ [HIDDEN] = spec }, Chart) end
 

@@ -15,8 +15,6 @@ local M = {}
 
 local INSIDE = {}
 local Model = { __name = "model" }
-local methods, getters = {}, {}
-M.methods = methods
 
 local function inside(model)
   local parts = rawget(model, INSIDE)
@@ -27,6 +25,9 @@ end
 function M.is(value)
   return type(value) == "table" and rawget(value, INSIDE) ~= nil
 end
+
+local methods, getters = options.methods("model", M.is), {}
+M.methods = methods
 
 function M.parts(model)
   return inside(model)

@@ -9,6 +9,7 @@ local M = {}
 
 -- The key of an instance's private part, its node: { class, path, model, state, fields, order, ... }.
 local NODE = {}
+core.layer_key(NODE)
 local running = coroutine.running
 
 function M.node(layer)
@@ -41,7 +42,7 @@ end
 -- -- what all instances have in common ----------------------------------------------------------------------
 
 -- Methods and fields of every layer and module; models add `input` and `output`.
-M.methods = {}
+M.methods = options.methods("layer", M.is_layer)
 
 local getters = {}
 

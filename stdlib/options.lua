@@ -101,6 +101,21 @@ function M.count(where, name, value, least)
   return whole
 end
 
+-- A table for the methods of a kind of value. Called without such a value in front (a dot for a colon), a method says so;
+-- names that begin with _ are the library's own and go unchecked.
+function M.methods(kind, is)
+  return setmetatable({}, { __newindex = function(methods, name, f)
+    if name:sub(1, 1) == "_" then return rawset(methods, name, f) end
+    rawset(methods, name, function(self, ...)
+      if not is(self) then
+        core.fail(("%s:%s: expected %s in front of the colon, got %s"):format(kind, name, with_article(kind),
+          M.describe(self)), { hint = ("methods take a colon: x:%s(...)"):format(name) })
+      end
+      return f(self, ...)
+    end)
+  end })
+end
+
 -- One of a closed set of words.
 function M.choice(where, name, value, words)
   for _, word in ipairs(words) do

@@ -126,10 +126,12 @@ local function with_tail(names, pattern)
   return near and first[near]
 end
 
-local function nothing(model, pattern, where)
+-- A pattern that matches nothing: raises, or tells it as a problem among others.
+local function nothing(model, pattern, where, tell)
   local names = {}
   for i, layer in ipairs(model:_leaves()) do names[i] = layer.name end
-  local message = ("%s: %s matches no layer"):format(where, M.describe(pattern))
+  local message = M.describe(pattern) .. " matches no layer"
+  local located = ("%s: %s"):format(where, message)
   local near
   if M.is_class(pattern) then
     local classes, seen = {}, {}
@@ -137,22 +139,25 @@ local function nothing(model, pattern, where)
       if not seen[layer.class] then seen[layer.class], classes[#classes + 1] = true, layer.class end
     end
     near = table.concat(classes, ", ")
-    core.fail(message, { notes = { { "classes", near } } })
+    if tell then return tell(("%s; classes: %s"):format(message, near)) end
+    core.fail(located, { notes = { { "classes", near } } })
   end
   near = type(pattern) == "string" and (core.nearest(pattern, names) or with_tail(names, pattern))
-  core.fail(near and ("%s; nearest: %s"):format(message, near) or message)
+  local tail = near and "; nearest: " .. near or ""
+  if tell then return tell(message .. tail) end
+  core.fail(located .. tail)
 end
 
 -- Every item of a list has to match something of its own.
-local function check_list(model, items, where)
+local function check_list(model, items, where, tell)
   for _, item in ipairs(items) do
-    if type(item) == "string" then M.layers(model, item, where) end
+    if type(item) == "string" then M.layers(model, item, where, false, tell) end
   end
 end
 
 -- The layers of `model` that `pattern` matches, in model order, as a plain table; nil matches all. A pattern
--- that matches nothing raises unless `optional`; an empty list does not.
-function M.layers(model, pattern, where, optional)
+-- that matches nothing raises unless `optional`; an empty list does not. `tell(text)`: is told so instead.
+function M.layers(model, pattern, where, optional, tell)
   if pattern == nil then return model:_leaves() end
   local kind = options.kind(pattern)
   local listed = (kind == "list" or kind == "table") and lists.items(pattern)
@@ -162,16 +167,21 @@ function M.layers(model, pattern, where, optional)
     if test(layer) then found[#found + 1] = layer end
   end
   if not optional then
-    if listed then check_list(model, listed, where) end
-    if #found == 0 then nothing(model, pattern, where) end
+    local told = 0
+    local function count(text)
+      told = told + 1
+      tell(text)
+    end
+    if listed then check_list(model, listed, where, tell and count) end
+    if #found == 0 and told == 0 then nothing(model, pattern, where, tell) end
   end
   return found
 end
 
 -- The same as names.
-function M.match(model, pattern, where, optional)
+function M.match(model, pattern, where, optional, tell)
   local names = {}
-  for i, layer in ipairs(M.layers(model, pattern, where, optional)) do names[i] = layer.name end
+  for i, layer in ipairs(M.layers(model, pattern, where, optional, tell)) do names[i] = layer.name end
   return names
 end
 

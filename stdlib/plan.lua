@@ -139,7 +139,9 @@ local function cascade(model, r, add)
       add(("not supported yet: kv = %s (keys and values stay as they are)"):format(tostring(rule.kv)), nil, rule)
     end
     local where = ("wane.rules: rule %d (%s)"):format(rule.number, rule.origin)
-    local names = kv and {} or pattern.match(model, rule.pattern, where, rule.optional)
+    local names = kv and {} or pattern.match(model, rule.pattern, where, rule.optional, function(text)
+      add(text, nil, rule)
+    end)
     for _, name in ipairs(names) do
       fields[name] = fields[name] or {}
       for _, field in ipairs(rules.fields) do

@@ -2,6 +2,7 @@
 -- A row is what shares one set of parameters. Parameters are "live" (f32, as fit, encode and decode see them, already
 -- rounded) or "stored" (scale_dtype; zero_dtype minus 2^(bits-1)); going from one to the other loses nothing.
 local core = require "wane.core"
+local options = require "wane.options"
 local value = require "wane.value"
 
 local quantizer = {}
@@ -130,6 +131,7 @@ local function to_live(q, stored)
   end
   return live
 end
+quantizer.to_live = to_live
 
 -- Live parameters (f32, as fit gives them) of stored ones.
 quantizer.live_params = to_live
@@ -234,7 +236,7 @@ end
 
 -- -- the public methods -----------------------------------------------------------------------------------------
 
-local methods = {}
+local methods = options.methods("quantizer", function(q) return value.acts_as(q, "quantizer") end)
 quantizer.methods = methods
 
 local function matrix(q, what, w)

@@ -85,7 +85,7 @@ function rules.new(given)
   return make(entries)
 end
 
-local methods = {}
+local methods = options.methods("rules", is)
 
 -- The rules with one more at the end.
 function methods.with(r, rule)

@@ -157,7 +157,7 @@ score.number = number
 
 function Score.__lt(a, b) return number(a) < number(b) end
 function Score.__le(a, b) return number(a) <= number(b) end
-function Score.__eq(a, b) return same_items(a, b) and number(a) == number(b) end
+function Score.__eq(a, b) return is(a) and is(b) and same_items(a, b) and number(a) == number(b) end
 
 function Score.__index(s, key)
   local fields = inside(s).fields

@@ -3,6 +3,7 @@
 local core = require "wane.core"
 local format = require "wane.format"
 local list = require "wane.list"
+local options = require "wane.options"
 local score = require "wane.score"
 local time = require "wane.time"
 
@@ -104,6 +105,12 @@ local function json_line(t, cells)
   return "{" .. table.concat(words, ",") .. "}\n"
 end
 
+-- `wane run --json`: one line per row on stdout, {"table":NAME,"row":{...}}.
+function M.emit(name, line)
+  if not core.options.json then return end
+  io.stdout:write('{"table":', core.json(name), ',"row":', (line:gsub("\n$", "")), "}\n")
+end
+
 -- -- making -----------------------------------------------------------------------------------------------------
 
 local taken = {} -- names of this run's files
@@ -145,7 +152,7 @@ end
 
 -- -- methods ----------------------------------------------------------------------------------------------------
 
-local methods = {}
+local methods = options.methods("table", M.is)
 
 local KINDS = { string = true, number = true, boolean = true }
 
@@ -170,7 +177,11 @@ function methods.add(t, cells)
     kept[column] = cell
   end
   append(t, kept)
-  if self.file then core.append(self.file, json_line(t, kept)) end
+  if self.file then
+    local line = json_line(t, kept)
+    core.append(self.file, line)
+    M.emit(self.name, line)
+  end
   return t
 end
 
@@ -187,14 +198,13 @@ local function neighbours(i, among, count)
   return first, math.min(count, first + among - 1)
 end
 
-function methods.outliers(t, column, options)
+function methods.outliers(t, column, given)
   local self = inside(t)
-  local checks = require "wane.options"
-  options = checks.check("outliers", options, { over = 20, among = math.max(1, #self.rows) })
-  checks.arg("outliers", nil, "over", options.over, "number")
-  checks.count("outliers", "among", options.among, 1)
+  local set = options.check("outliers", given, { over = 20, among = math.max(1, #self.rows) })
+  options.arg("outliers", nil, "over", set.over, "number")
+  options.count("outliers", "among", set.among, 1)
   if not self.known[column] then no_column(t, column) end
-  local among = math.min(options.among, #self.rows)
+  local among = math.min(set.among, #self.rows)
   local numbers, found = {}, {}
   for i, row in ipairs(self.rows) do
     numbers[i] = number(row[column])
@@ -206,7 +216,7 @@ function methods.outliers(t, column, options)
     local around = {}
     local first, last = neighbours(i, among, #numbers)
     for k = first, last do around[#around + 1] = numbers[k] end
-    if x > options.over * median(around) then found[#found + 1] = self.rows[i][self.columns[1]] end
+    if x > set.over * median(around) then found[#found + 1] = self.rows[i][self.columns[1]] end
   end
   return list.new(found)
 end
@@ -300,7 +310,7 @@ function methods.save(t, path)
   end
 end
 
-function methods.chart(t, options) return require("wane.chart").of_table(t, options) end
+function methods.chart(t, given) return require("wane.chart").of_table(t, given) end
 
 -- Used by charts: does the table have this column?
 function M.check_column(t, column)

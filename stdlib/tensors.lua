@@ -1,5 +1,6 @@
 -- What makes tensors, with options and named streams in front of the engine's functions.
 local core = require "wane.core"
+local lists = require "wane.list"
 local options = require "wane.options"
 
 local M = {}
@@ -44,9 +45,17 @@ end
 -- wane.randn and wane.uniform(shape, { dtype = "f32", stream }): standard normal, and even in [0, 1).
 M.randn, M.uniform = drawer "randn", drawer "uniform"
 
-for _, name in ipairs { "arange", "tensor", "where", "concat", "linear", "embedding", "cross_entropy",
+for _, name in ipairs { "arange", "tensor", "where", "linear", "embedding", "cross_entropy",
                         "rms_norm", "explain", "memory", "buffer" } do
   M[name] = core[name]
+end
+
+-- wane.concat(list, dim = 1). Quantized tensors are joined with their parameters where all pieces are of one quantizer;
+-- among others they count as their values.
+function M.concat(list, dim)
+  local pieces = type(list) == "table" and (lists.items(list) or list) or list
+  if dim == nil then dim = 1 end
+  return type(pieces) == "table" and require "wane.quantizer_concat"(pieces, dim) or core.concat(pieces, dim)
 end
 
 -- wane.ranges(n, step): { { 1, step }, { step + 1, ... }, ..., { .., n } }.

@@ -7,8 +7,6 @@ local M = {}
 
 local INSIDE = {}
 local Text = { __name = "text" }
-local methods = {}
-
 local function new(inside)
   return setmetatable({ [INSIDE] = inside }, Text)
 end
@@ -16,6 +14,8 @@ end
 function M.is(value)
   return type(value) == "table" and rawget(value, INSIDE) ~= nil
 end
+
+local methods = options.methods("text", M.is)
 
 -- A text of samples { ids = { 0-based ids }, first = i }: the tokens from position i on are scored. `parts`
 -- may give `tokenizer` (for print) and `new`, the number of tokens that were written after the prompt, per

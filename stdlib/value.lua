@@ -7,6 +7,7 @@ local core = require "wane.core"
 
 local value = {}
 
+local INSTANCE_OF = {} -- the key of what an instance was made from
 local STATE = {} -- the private key: everything else a value shows comes through __index
 
 local function state_of(v)
@@ -20,6 +21,11 @@ function value.class(v, kind)
 end
 
 function value.is(v, kind) return value.class(v, kind) ~= nil end
+
+-- The same, or the `self` that a user's function is given in its place.
+function value.acts_as(v, kind)
+  return value.is(v, kind) or type(v) == "table" and value.is(rawget(v, INSTANCE_OF), kind)
+end
 
 -- The line that made a variant ("demo.lua:20"), or nil.
 function value.origin(v)
@@ -162,7 +168,9 @@ end
 -- A fresh table that reads as the value (options, methods) and can be written: the `self` of one observation.
 function value.instance(v, extra)
   local class = value.class(v)
-  return setmetatable(extra or {}, { __index = function(_, key)
+  extra = extra or {}
+  extra[INSTANCE_OF] = v
+  return setmetatable(extra, { __index = function(_, key)
     if key == "name" then return class.name end
     if class.known[key] then return state_of(v).options[key] end
     return class.methods[key]

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/pressure.h"
+
 using namespace wane;
 
 namespace {
@@ -142,6 +144,86 @@ TEST_CASE("memory: exhaustion lists the ten largest buffers and who made them") 
   for (size_t at = text.find("made "); at != std::string::npos; at = text.find("made ", at + 1)) ++lines;
   CHECK(lines == 10);
   CHECK_THROWS_AS(allocate(~size_t{0} - 5), Error); // must not wrap around
+}
+
+TEST_CASE("memory: copies that can be made again go under pressure, the newest first, those in use stay") {
+  Ceiling ceiling(20 * kMiB);
+  struct Copy {
+    BufferPtr buffer;
+    bool in_use = false;
+  };
+  std::vector<std::shared_ptr<Copy>> copies;
+  std::string order;
+  for (int i = 0; i < 4; ++i) {
+    auto copy = std::make_shared<Copy>(Copy{allocate(4 * kMiB)});
+    add_droppable(copy, [weak = std::weak_ptr<Copy>(copy), i, &order]() -> std::optional<size_t> {
+      auto held = weak.lock();
+      if (held->in_use) return std::nullopt;
+      order += std::to_string(i);
+      size_t bytes = held->buffer->bytes();
+      held->buffer = nullptr;
+      return bytes;
+    });
+    copies.push_back(copy);
+  }
+  CHECK(droppable_count() == 4);
+  copies[2]->in_use = true;
+  CHECK_THROWS_AS(allocate(9 * kMiB), Error); // nobody registered a relief: no thread may drop
+  CHECK(order == "");
+  int collections = 0;
+  set_memory_pressure([&] { ++collections; });
+  auto wanted = allocate(6 * kMiB); // 4 are free: one copy is enough, but not the one in use
+  CHECK(collections == 1);
+  CHECK(order == "3");
+  auto more = allocate(8 * kMiB);
+  CHECK(order == "310");
+  CHECK(droppable_count() == 1);
+  copies.clear();
+  CHECK(droppable_count() == 0);
+}
+
+TEST_CASE("memory: registered copies of the dead are forgotten") {
+  size_t before = droppable_count();
+  for (int i = 0; i < 10000; ++i) {
+    auto owner = std::make_shared<int>(i);
+    add_droppable(owner, [] { return std::optional<size_t>(0); });
+  }
+  CHECK(droppable_count() == before);
+}
+
+TEST_CASE("memory: exhaustion calls labelled buffers by their name") {
+  Ceiling ceiling(16 * kMiB);
+  uint32_t file = intern_file("recipes/big.lua");
+  BufferPtr weight;
+  {
+    MemoryLabel outer("model.norm.weight");
+    {
+      MemoryLabel label("model.layers.3.mlp.up_proj.weight");
+      weight = allocate(3 * kMiB, {file, 7});
+    }
+    allocate(kMiB).reset();
+  }
+  auto plain = allocate(2 * kMiB, {file, 8});
+  std::string text;
+  try {
+    allocate(64 * kMiB);
+  } catch (const Error& e) {
+    text = e.text();
+  }
+  CHECK(text.find("3.0 MiB") < text.find("model.layers.3.mlp.up_proj.weight   made at recipes/big.lua:7"));
+  CHECK(text.find("made at recipes/big.lua:8") != std::string::npos);
+  CHECK(text.find("model.norm.weight") == std::string::npos);
+}
+
+TEST_CASE("memory: a later ceiling holds for what looks at it") {
+  size_t before = memory_ceiling();
+  CHECK(before == memory_use().ceiling);
+  {
+    Ceiling ceiling(5 * kMiB);
+    CHECK(memory_ceiling() == memory_use().ceiling);
+    CHECK(memory_ceiling() != before);
+  }
+  CHECK(memory_ceiling() == before);
 }
 
 TEST_CASE("memory: threads allocate and free at random") {

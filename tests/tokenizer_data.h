@@ -13,8 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
-#include "runtime/model/gguf.h"
-#include "runtime/model/tokenizer.h"
+#include "runtime/model/tokenizer_source.h"
 #include "runtime/model/unicode_text.h"
 #include "tests/shared_data.h"
 
@@ -40,25 +39,7 @@ inline std::string gunzip(const std::string& path) {
 
 inline TokenizerSource source_of(const std::string& path) {
   FileSource file(path);
-  GgufFile gguf(file);
-  auto key = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
-  TokenizerSource source;
-  source.model = gguf.text(key("model")).value_or("");
-  source.pre = gguf.text(key("pre")).value_or("");
-  if (auto* tokens = gguf.texts(key("tokens"))) source.tokens = *tokens;
-  if (auto* merges = gguf.texts(key("merges"))) source.merges = *merges;
-  source.scores = gguf.numbers(key("scores")).value_or(std::vector<float>{});
-  for (int64_t type : gguf.integers(key("token_type")).value_or(std::vector<int64_t>{})) {
-    source.types.push_back(int32_t(type));
-  }
-  auto id = [&](const char* name) { return int32_t(gguf.integer(key(name)).value_or(-1)); };
-  source.bos = id("bos_token_id"), source.eos = id("eos_token_id");
-  source.unk = id("unknown_token_id"), source.pad = id("padding_token_id");
-  source.add_bos = gguf.flag(key("add_bos_token"));
-  source.add_eos = gguf.flag(key("add_eos_token"));
-  source.add_space_prefix = gguf.flag(key("add_space_prefix"));
-  source.chat_template = gguf.text("tokenizer.chat_template").value_or("");
-  return source;
+  return tokenizer_source(GgufFile(file));
 }
 
 struct Vectors {

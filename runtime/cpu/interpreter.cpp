@@ -17,18 +17,33 @@ constexpr int64_t kMemoryLanes = 256, kCacheLanes = 512;
 constexpr int64_t kWholeRow = 2048;        // longest row that a tile holds complete
 constexpr int64_t kPartElements = 1 << 15; // work of one part
 constexpr int64_t kSmall = 1 << 14;        // below this the caller does it alone
+constexpr int64_t kLongRow = 1 << 20;      // from here on the threads share a row that is reduced
 constexpr int64_t kStreamBytes = int64_t(32) << 20;
 constexpr int64_t kFromMemory = int64_t(4) << 20;
 
+struct LoweredPrograms {
+  std::mutex mutex;
+  std::unordered_map<std::string, std::shared_ptr<const Lowered>> by_key;
+  static LoweredPrograms& all() {
+    static auto* instance = new LoweredPrograms; // never destroyed
+    return *instance;
+  }
+};
+
+std::string key_of(const Program& program, bool whole) { return program.key() + (whole ? 'w' : 'p'); }
+
 std::shared_ptr<const Lowered> lowered(const Program& program, bool whole) {
-  static std::mutex mutex;
-  static auto* cache = new std::unordered_map<std::string, std::shared_ptr<const Lowered>>;
-  std::string key = program.key();
-  key.push_back(whole ? 'w' : 'p');
-  std::lock_guard lock(mutex);
-  auto& entry = (*cache)[key];
+  auto& cache = LoweredPrograms::all();
+  std::string key = key_of(program, whole);
+  std::lock_guard lock(cache.mutex);
+  auto& entry = cache.by_key[key];
   if (!entry) entry = lower(program, whole);
   return entry;
+}
+
+// Without reductions long rows need no whole tile; n == 0 still has to give the empty row's result.
+bool in_whole_rows(const Program& program, const Launch& launch) {
+  return launch.n <= kWholeRow && !(program.reductions == 0 && launch.rows == 1);
 }
 
 struct Scratch { // of one thread; grows, never shrinks
@@ -53,6 +68,50 @@ int64_t row_offset(const Shape& outer, const Strides& strides, int64_t row) {
 struct Table {
   std::vector<std::byte> values;
   int64_t entries = 0;
+};
+
+// The reductions of one phase of a long row before they are joined: a total for every block of kReduceBlock,
+// so that pieces of the row can be taken in any order and the totals are then added in the one order there
+// is.
+class BlockTotals {
+public:
+  BlockTotals(const Phase& phase, size_t slots, int64_t n) : blocks_((n + kReduceBlock - 1) / kReduceBlock) {
+    of_slot_.assign(slots, -1);
+    for (auto& code : phase.elements)
+      if (code.kind == CodeKind::reduce) of_slot_[size_t(code.out)] = count_++;
+    if (count_) data_ = allocate(size_t(count_ * blocks_) * 8);
+  }
+
+  std::byte* at(int16_t slot, int64_t block) const {
+    return data_->data() + size_t(of_slot_[size_t(slot)] * blocks_ + block) * 8;
+  }
+
+  void join(const Code& code, std::byte* total) const {
+    if (code.lane == Lane::f64)
+      join_as<double>(code, total);
+    else
+      join_as<float>(code, total);
+  }
+
+private:
+  template <class T> void join_as(const Code& code, std::byte* total) const {
+    auto value = [&](int64_t block) { return *reinterpret_cast<const T*>(at(code.out, block)); };
+    T sum = value(0);
+    for (int64_t i = 1; i < blocks_; ++i) {
+      T next = value(i);
+      switch (code.reduction) {
+      case Reduction::sum:
+      case Reduction::sumsq: sum += next; break;
+      case Reduction::min: sum = next != next || next < sum ? next : sum; break;
+      default: sum = next != next || next > sum ? next : sum; break; // NaN wins, as in the blocks
+      }
+    }
+    *reinterpret_cast<T*>(total) = sum;
+  }
+
+  int64_t blocks_, count_ = 0;
+  std::vector<int64_t> of_slot_;
+  BufferPtr data_;
 };
 
 class Runner {
@@ -89,6 +148,7 @@ public:
       });
       return;
     }
+    if (!whole_ && program_.reductions > 0 && n >= kLongRow) return run_long_rows();
     int64_t per_part = std::max<int64_t>(1, kPartElements / std::max<int64_t>(n, 1));
     per_part = (per_part + rows_per_tile_ - 1) / rows_per_tile_ * rows_per_tile_;
     int64_t parts = rows * n <= kSmall ? 1 : (rows + per_part - 1) / per_part;
@@ -106,6 +166,29 @@ public:
   }
 
 private:
+  // Row by row, each phase in pieces that the threads share; between two phases one thread joins the totals.
+  void run_long_rows() {
+    int64_t n = launch_.n, pieces = (n + kPartElements - 1) / kPartElements;
+    std::vector<std::byte> row_values(row_bytes_ * size_t(low_.row_registers + 1));
+    Tile lead(*this, row_values.data());
+    for (int64_t row = 0; row < launch_.rows; ++row) {
+      lead.start_row(row);
+      for (size_t p = 0; p < low_.phases.size(); ++p) {
+        auto& phase = low_.phases[p];
+        bool final = p + 1 == low_.phases.size() && !output_per_row();
+        BlockTotals totals(phase, low_.slots.size(), n);
+        if (!phase.elements.empty() || final)
+          parallel_parts(pieces, [&](int64_t part, int) {
+            Tile tile(*this, row_values.data());
+            int64_t first = part * kPartElements;
+            tile.piece(row, p, first, std::min(n, first + kPartElements), final, totals);
+          });
+        lead.finish_phase(p, totals);
+      }
+      if (output_per_row()) lead.store();
+    }
+  }
+
   struct Input {
     bool dense = false;     // element (row, j) lies at row * n + j
     bool same_lane = false; // memory and lane are the same type
@@ -144,13 +227,14 @@ private:
   // The state of one part: where each slot's values are.
   class Tile {
   public:
-    explicit Tile(const Runner& runner) : r_(runner), k_(runner.kernels_) {
+    // row_values: where the per-row values lie when several tiles share a row, else null.
+    explicit Tile(const Runner& runner, std::byte* row_values = nullptr) : r_(runner), k_(runner.kernels_) {
       static thread_local Scratch scratch;
       size_t need = r_.constant_bytes_ + r_.register_bytes_ * size_t(r_.low_.registers)
                     + r_.row_bytes_ * size_t(r_.low_.row_registers);
       std::byte* base = scratch.get(need);
       std::byte* registers = base + r_.constant_bytes_;
-      std::byte* rows = registers + r_.register_bytes_ * size_t(r_.low_.registers);
+      std::byte* rows = row_values ? row_values : registers + r_.register_bytes_ * size_t(r_.low_.registers);
       at_.resize(r_.low_.slots.size());
       home_.resize(at_.size());
       for (size_t s = 0; s < at_.size(); ++s) {
@@ -173,28 +257,78 @@ private:
     }
 
     void walk_row(int64_t row, int64_t first, int64_t last) {
-      row_ = row, rows_ = 1;
-      width_ = r_.lanes_;
-      for (auto& code : r_.low_.before) execute(code, true);
+      start_row(row);
       size_t phases = r_.low_.phases.size();
       for (size_t p = 0; p < phases; ++p) {
         auto& phase = r_.low_.phases[p];
         bool final = p + 1 == phases && !r_.output_per_row();
-        if (!phase.elements.empty() || final)
-          for (column_ = first; column_ < last || (column_ == first && first == last); column_ += r_.lanes_) {
-            width_ = std::min(r_.lanes_, last - column_);
-            if (final) point_output();
-            for (auto& code : phase.elements) execute(code, column_ == first);
-            if (final) store();
-            if (first == last) break;
-          }
+        if (!phase.elements.empty() || final) walk(phase, first, last, final);
         width_ = r_.lanes_;
         for (auto& code : phase.rows) execute(code, true);
       }
       if (r_.output_per_row()) store();
     }
 
+    // -- a long row, phase by phase
+    void start_row(int64_t row) {
+      row_ = row, rows_ = 1;
+      width_ = r_.lanes_;
+      for (auto& code : r_.low_.before) execute(code, true);
+    }
+
+    void piece(int64_t row, size_t p, int64_t first, int64_t last, bool final, const BlockTotals& totals) {
+      row_ = row, rows_ = 1;
+      width_ = r_.lanes_;
+      auto refill = [&](const std::vector<Code>& codes) { // tiles of one row value: each thread has its own
+        for (auto& code : codes)
+          if (code.kind == CodeKind::expand) execute(code, true);
+      };
+      refill(r_.low_.before);
+      for (size_t i = 0; i < p; ++i) refill(r_.low_.phases[i].rows);
+      totals_ = &totals;
+      walk(r_.low_.phases[p], first, last, final);
+    }
+
+    void finish_phase(size_t p, const BlockTotals& totals) {
+      auto& phase = r_.low_.phases[p];
+      for (auto& code : phase.elements)
+        if (code.kind == CodeKind::reduce) totals.join(code, at_[size_t(code.out)]);
+      for (auto& code : phase.rows) execute(code, true);
+    }
+
+    void store() {
+      if (r_.low_.direct_output && !r_.streaming_) return;
+      const Step& root = r_.program_.steps[size_t(r_.program_.outputs[0])];
+      std::byte* to = output_address();
+      const void* from = at_[size_t(r_.low_.output_slots[0])];
+      int64_t count = root.per_row ? rows_ : rows_ * width_;
+      bool stream = r_.streaming_ && count % 64 == 0 && reinterpret_cast<uintptr_t>(to) % 64 == 0;
+      (stream ? k_.stream : k_.store)[int(root.dtype)](to, from, count);
+    }
+
   private:
+    // The tiles of one phase; a row without elements has one empty tile.
+    void walk(const Phase& phase, int64_t first, int64_t last, bool final) {
+      for (column_ = first; column_ < last || (column_ == first && first == last); column_ += r_.lanes_) {
+        width_ = std::min(r_.lanes_, last - column_);
+        if (final) point_output();
+        for (auto& code : phase.elements) execute(code, column_ == first);
+        if (final) store();
+        if (first == last) break;
+      }
+    }
+
+    void reduce(const Code& code, const void* in, void* out, bool first) {
+      int real = code.lane == Lane::f64;
+      auto& kernel = k_.reduce[int(code.reduction)][real];
+      if (r_.whole_) return k_.reduce_rows[int(code.reduction)][real](in, rows_, width_, out);
+      if (!totals_) return kernel(in, width_, out, first);
+      for (int64_t at = 0; at < width_; at += kReduceBlock)
+        kernel(static_cast<const std::byte*>(in) + size_t(at) * size_of(code.lane),
+               std::min(kReduceBlock, width_ - at), totals_->at(code.out, (column_ + at) / kReduceBlock),
+               true);
+    }
+
     void fill_constant(std::byte* out, const Slot& slot) {
       auto index = size_t(slot.constant);
       double real = r_.launch_.constants[index];
@@ -229,14 +363,7 @@ private:
                                   from + size_t(i) * size, width_);
         break;
       }
-      case CodeKind::reduce: {
-        int real = code.lane == Lane::f64;
-        if (r_.whole_)
-          k_.reduce_rows[int(code.reduction)][real](in(code.a), rows_, width_, out);
-        else
-          k_.reduce[int(code.reduction)][real](in(code.a), width_, out, first);
-        break;
-      }
+      case CodeKind::reduce: reduce(code, in(code.a), out, first); break;
       }
     }
 
@@ -297,19 +424,10 @@ private:
       if (r_.low_.direct_output && !r_.streaming_) at_[size_t(r_.low_.output_slots[0])] = output_address();
     }
 
-    void store() {
-      if (r_.low_.direct_output && !r_.streaming_) return;
-      const Step& root = r_.program_.steps[size_t(r_.program_.outputs[0])];
-      std::byte* to = output_address();
-      const void* from = at_[size_t(r_.low_.output_slots[0])];
-      int64_t count = root.per_row ? rows_ : rows_ * width_;
-      bool stream = r_.streaming_ && count % 64 == 0 && reinterpret_cast<uintptr_t>(to) % 64 == 0;
-      (stream ? k_.stream : k_.store)[int(root.dtype)](to, from, count);
-    }
-
     const Runner& r_;
     const MapKernels& k_;
     std::vector<std::byte*> at_, home_;
+    const BlockTotals* totals_ = nullptr; // of a long row
     int64_t row_ = 0, rows_ = 1, column_ = 0, width_ = 0;
   };
 
@@ -331,10 +449,18 @@ private:
 } // namespace
 
 void run(const Program& program, const Launch& launch) {
-  // Without reductions long rows need no whole tile; n == 0 still has to give the empty row's result.
-  bool whole = launch.n <= kWholeRow && !(program.reductions == 0 && launch.rows == 1);
+  bool whole = in_whole_rows(program, launch);
   auto low = lowered(program, whole);
   Runner(program, launch, *low, whole).run();
+}
+
+Form form_of(const Program& program, const Launch& launch) {
+  bool whole = in_whole_rows(program, launch);
+  auto& cache = LoweredPrograms::all();
+  std::lock_guard lock(cache.mutex);
+  auto found = cache.by_key.find(key_of(program, whole));
+  bool known = found != cache.by_key.end() && found->second;
+  return {whole, known, to_string(known ? *found->second : *lower(program, whole))};
 }
 
 } // namespace wane::cpu

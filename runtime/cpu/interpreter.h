@@ -8,4 +8,12 @@ namespace wane::cpu {
 
 void run(const Program& program, const Launch& launch);
 
+// How a launch would run: with whole rows in a tile or not, the loops in words, and whether the program was
+// lowered before.
+struct Form {
+  bool whole = false, lowered = false;
+  std::string text;
+};
+Form form_of(const Program& program, const Launch& launch);
+
 } // namespace wane::cpu

@@ -55,5 +55,6 @@ struct Lowered {
 };
 
 std::shared_ptr<const Lowered> lower(const Program& program, bool whole);
+std::string to_string(const Lowered& low); // one line per loop, for explain
 
 } // namespace wane::cpu

@@ -122,7 +122,15 @@ end)
 
 case("a pattern that matches nothing, unless optional", function()
   local model = tiny()
-  fails(function() wane.rules { { "*_pro", weight = int4 } }:plan(model) end, "*_pro")
+  local rules = wane.rules { { "*_pro", weight = int4 }, { { "lm_hed", "layers.0.mlp.up_proj" }, weight = "f23" },
+                             { "Linea", weight = int4 } }
+  local problems = rules:plan(model).problems
+  equal(#problems, 4)
+  check(problems[1]:find "^'%*_pro' matches no layer; nearest: .* %(rule 1, .*rules.lua:%d+%)$", problems[1])
+  check(problems[2]:find "^'lm_hed' matches no layer; nearest: lm_head %(rule 2, ", problems[2])
+  check(problems[3]:find "^'Linea' matches no layer; classes: .*Linear.* %(rule 3, ", problems[3])
+  check(problems[4]:find "^layers.0.mlp.up_proj: weight = 'f23' is no dtype", problems[4])
+  fails(function() wane.quantize(model, rules) end, "4 problems; nothing was computed")
   equal(#wane.rules { { "*_pro", weight = int4, optional = true } }:plan(model).problems, 0)
   equal(#wane.rules { { {}, weight = int4 } }:plan(model).problems, 0)
 end)
