@@ -3,31 +3,9 @@
 -- the function's text when it is defined. What is followed: the first argument, and locals computed from it or from
 -- the parameters. A parameter that may be absent (`if p.zero then`) is a fair question and is left alone.
 local core = require "wane.core"
+local lua_tokens = require "wane.lua_tokens"
 
 local source = {}
-
--- Tokens of Lua text: { text, line }, without comments; a string becomes one token.
-local function tokens_of(text, line)
-  local tokens, at = {}, 1
-  local function skip_lines(piece)
-    for _ in piece:gmatch "\n" do line = line + 1 end
-  end
-  while at <= #text do
-    local piece = text:match("^%s+", at) or text:match("^%-%-%[%[.-%]%]", at) or text:match("^%-%-[^\n]*", at)
-    if piece then
-      skip_lines(piece)
-    else
-      piece = text:match("^[%a_][%w_]*", at) or text:match("^0[xX]%x+", at) or text:match("^%d[%w%.]*", at)
-        or text:match('^"[^"\n]*"', at) or text:match("^'[^'\n]*'", at) or text:match("^%[%[.-%]%]", at)
-        or text:match("^[=~<>]=", at) or text:match("^<<", at) or text:match("^>>", at) or text:match("^//", at)
-        or text:match("^::", at) or text:match("^%.%.%.?", at) or text:sub(at, at)
-      tokens[#tokens + 1] = { text = piece, line = line }
-      skip_lines(piece)
-    end
-    at = at + #piece
-  end
-  return tokens
-end
 
 -- The text of the lines on which the function stands, or nil when it cannot be had (a C function, a lost file).
 local function text_of(fn)
@@ -76,7 +54,8 @@ local function mentions(tokens, first, last, tainted)
   end
 end
 
-local function operand_start(tokens, i)
+-- Where the operand before (behind) a comparison at i begins (ends).
+function source.operand_start(tokens, i)
   local depth = 0
   i = i - 1
   while i > 0 do
@@ -91,7 +70,7 @@ local function operand_start(tokens, i)
   return 1
 end
 
-local function operand_end(tokens, i)
+function source.operand_end(tokens, i)
   local depth = 0
   i = i + 1
   while i <= #tokens do
@@ -122,43 +101,52 @@ local function follow(tokens, start, tainted, params)
   local watched = setmetatable({}, { __index = function(_, key) return tainted[key] or params[key] end })
   for i = start, #tokens do
     if tokens[i].text == "=" and tokens[i - 1].text:match "^[%a_]" and stands_alone(tokens, i - 1) then
-      local last = operand_end(tokens, i)
+      local last = source.operand_end(tokens, i)
       if mentions(tokens, i + 1, last, watched) then tainted[tokens[i - 1].text] = true end
     end
   end
 end
 
-local function fail(where, name, token, script, what)
-  core.fail(("%s: %s: %s on the tensor '%s' has one answer for all elements; it is traced once"):format(
-    where, name, what, token.text), { at = { script, token.line }, hint = "write wane.where(mask, a, b) or x:eq(y)" })
-end
-
--- Raises where the function asks Lua a question about a tensor. where: the quantizer's name; name: "encode".
-function source.check(where, name, fn)
-  local text, line, script = text_of(fn)
-  if not text then return end
-  local tokens = tokens_of(text, line)
+-- Calls report(what, token) where the tokens of a function ask Lua a question about a tensor: what is "'=='" or "'if'".
+function source.judge(tokens, report)
   local names, start = parameters(tokens)
   local tainted, params = { [names[1] or false] = true }, { [names[2] or false] = true }
   follow(tokens, start, tainted, params)
   for i = start, #tokens do
     local word = tokens[i].text
     if COMPARES[word] then
-      local first, last = operand_start(tokens, i), operand_end(tokens, i)
+      local first, last = source.operand_start(tokens, i), source.operand_end(tokens, i)
       local about_nothing = NOTHING[tokens[last].text] or NOTHING[tokens[first].text]
       local token = mentions(tokens, first, last, tainted)
         or (not about_nothing and mentions(tokens, first, last, params))
-      if token and not about_nothing then fail(where, name, token, script, ("'%s'"):format(word)) end
+      if token and not about_nothing then report(("'%s'"):format(word), token) end
     elseif word == "if" or word == "elseif" or word == "while" then
       local token = tokens[i + 1]
       local after = tokens[i + 2] and tokens[i + 2].text
       if token and token.text == "not" then token, after = tokens[i + 2], tokens[i + 3] and tokens[i + 3].text end
       -- A bare tensor, or the result of a method that compares: `if w then`, `if w:lt(0) then`.
       if token and tainted[token.text] and (after == "then" or after == "do" or after == ":") then
-        fail(where, name, token, script, ("'%s'"):format(word))
+        report(("'%s'"):format(word), token)
       end
     end
   end
+end
+
+source.HINT = "write wane.where(mask, a, b) or x:eq(y)"
+
+-- What is wrong with such a question.
+function source.complaint(what, token)
+  return ("%s on the tensor '%s' has one answer for all elements; it is traced once"):format(what, token.text)
+end
+
+-- Raises where the function asks Lua a question about a tensor. where: the quantizer's name; name: "encode".
+function source.check(where, name, fn)
+  local text, line, script = text_of(fn)
+  if not text then return end
+  source.judge(lua_tokens.of(text, line), function(what, token)
+    core.fail(("%s: %s: %s"):format(where, name, source.complaint(what, token)),
+              { at = { script, token.line }, hint = source.HINT })
+  end)
 end
 
 return source
