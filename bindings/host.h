@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,10 +21,6 @@ struct HostOptions {
   std::vector<std::string> arguments; // of the recipe
 };
 
-struct Doc {
-  std::string signature, text;
-};
-
 struct Host {
   HostOptions options;
   lua_State* main = nullptr;
@@ -35,7 +30,6 @@ struct Host {
   int tracing = 0;
   size_t handed_out = 0, since_full = 0; // bytes, for the collector
   std::vector<std::string> deviations;   // what was not done as asked, told at the end of a run
-  std::map<std::string, Doc> docs;       // by "tensor.topk", "wane.gptq"
 };
 
 // A state with the deterministic prelude, the tensor classes and `require "wane"`. Closing it is the owner's

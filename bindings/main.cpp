@@ -26,6 +26,7 @@ struct CommandLine {
   RunRequest run;
   std::string path, name;
   std::vector<std::string> names;
+  bool library = false; // of help
 };
 
 void print_version(bool as_json) {
@@ -61,10 +62,10 @@ int dispatch(CLI::App& app, CommandLine& line) {
   if (is("repl")) return repl(line.path, line.options);
   if (is("info")) return show_info(line.path, line.options);
   if (is("fetch")) return std::printf("%s\n", fetch_model(line.name, line.options.quiet).c_str()), 0;
-  if (is("help")) return show_help(line.name, line.options);
+  if (is("help")) return call_library("wane.help", {line.library ? "--library" : line.name}, line.options);
   if (is("test")) return run_tests(line.names, line.options);
   if (is("bench")) return run_benches(line.names, line.options);
-  if (is("check")) return check_syntax(line.path, line.options);
+  if (is("check")) return call_library("wane.check", line.names, line.options);
   return print_version(line.options.json), 0;
 }
 
@@ -92,12 +93,13 @@ void add_commands(CLI::App& app, CommandLine& line) {
   command("repl", "Explore, line by line")->add_option("model", line.path, "A model to load as `model`");
   command("info", "What a model file holds")->add_option("path", line.path, "A model")->required();
   command("fetch", "Fetch a known model")->add_option("name", line.name, "Its name")->required();
-  command("help", "What is written about a name")
-      ->add_option("name", line.name, "A function, method or noun");
+  auto* help = command("help", "What is written about a name");
+  help->add_option("name", line.name, "A function, method or noun");
+  help->add_flag("--library", line.library, "Definitions of all names for the Lua language server");
   command("test", "Run Lua tests")->add_option("paths", line.names, "Files or folders (default: tests/lua)");
   command("bench", "Run scripts/bench")->add_option("names", line.names, "Which (default: all)");
-  command("check", "Check a script without running it")
-      ->add_option("file", line.path, "The script")
+  command("check", "Check scripts without running them")
+      ->add_option("files", line.names, "The scripts")
       ->required();
   command("version", "What this binary and machine are");
 }

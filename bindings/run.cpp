@@ -11,10 +11,8 @@
 #include <unistd.h>
 
 #include "bindings/failure.h"
-#include "bindings/help.h"
 #include "bindings/interrupt.h"
 #include "bindings/progress.h"
-#include "bindings/stdlib.h"
 #include "bindings/version.h"
 #include "bindings/wrap_json.h"
 #include "bindings/wrap_profile.h"
@@ -266,25 +264,16 @@ int run_benches(const std::vector<std::string>& names, HostOptions options) {
   return failure ? fail_with(*failure) : 0;
 }
 
-int show_help(const std::string& name, HostOptions options) {
+int call_library(const char* module, const std::vector<std::string>& arguments, HostOptions options) {
   auto state = start(std::move(options));
   lua_State* L = state.get();
-  if (stdlib_text("init.lua")) {
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "wane");
-    if (auto failure = call(L, 1, 0)) return fail_with(*failure);
-  }
   lua_getglobal(L, "require");
-  lua_pushliteral(L, "wane.core");
+  push(L, std::string_view(module));
   if (auto failure = call(L, 1, 1)) return fail_with(*failure);
-  lua_getfield(L, -1, "help");
-  if (name.empty())
-    lua_pushnil(L);
-  else
-    push(L, std::string_view(name));
-  if (auto failure = call(L, 1, 1)) return fail_with(*failure), int(Fault::usage);
-  std::printf("%s\n", lua_tostring(L, -1));
-  return 0;
+  lua_getfield(L, -1, "command");
+  for (auto& argument : arguments) push(L, std::string_view(argument));
+  if (auto failure = call(L, int(arguments.size()), 1)) return fail_with(*failure);
+  return int(lua_tointeger(L, -1)); // nothing is 0
 }
 
 int show_info(const std::string& path, HostOptions options) {
@@ -296,19 +285,6 @@ int show_info(const std::string& path, HostOptions options) {
   push(L, std::string_view(path));
   if (auto failure = call(L, 1, 0)) return fail_with(*failure);
   return 0;
-}
-
-int check_syntax(const std::string& path, HostOptions options) {
-  auto state = start(std::move(options));
-  if (auto failure = load_script(state.get(), path)) return fail_with(*failure);
-  if (!stdlib_text("check.lua")) return 0;
-  lua_State* L = state.get();
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "wane.check");
-  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
-  push(L, std::string_view(path));
-  if (auto failure = call(L, 1, 1)) return fail_with(*failure);
-  return lua_toboolean(L, -1) ? 0 : int(Fault::recipe);
 }
 
 } // namespace wane::lua

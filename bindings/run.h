@@ -17,9 +17,9 @@ struct RunRequest {
 int run_recipe(const RunRequest& request, HostOptions options);
 int run_tests(const std::vector<std::string>& paths, HostOptions options);
 int run_benches(const std::vector<std::string>& names, HostOptions options);
-int show_help(const std::string& name, HostOptions options);
 int show_info(const std::string& path, HostOptions options);
-int check_syntax(const std::string& path, HostOptions options);
+// Calls `command` of a module of the standard library with these arguments: "wane.help", "wane.check".
+int call_library(const char* module, const std::vector<std::string>& arguments, HostOptions options);
 int repl(const std::string& model, HostOptions options);
 
 } // namespace wane::lua

@@ -1,130 +1,152 @@
--- What help() shows for what the standard library makes; tensor methods bring their own texts.
+-- What is written about every public name: one entry each in docs/*.lua, by topic. A topic is a list of sections
+--   { noun, title, <parts that all entries share>, { "name(signature) -> result", "what it does", <parts> }, ... }
+-- and a part is one of PARTS. Methods of tensors that the engine binds bring signature and first sentence themselves:
+-- their entry is { "name", <parts> }. Examples are lines as the REPL takes them; `-->` stands before what the last
+-- expression gives, and a test runs them all. What they use without making it is a line of SETUP.
 local core = require "wane.core"
+local lua_tokens = require "wane.lua_tokens"
 
-local function document(name, signature, text) core.document(name, signature, text) end
+local docs = {}
 
-document("wane.load", "(path, { dtype }) -> model", [[
-An HF folder, a .gguf file, a saved model or a known name ("smollm2").
-dtype: "f32", "bf16" or "f16"; by default the file's, bf16 for block-quantized GGUF.
-Weights stay on disk until used.]])
-document("wane.model", "(architecture, config) -> model", [[
-A model of random weights, drawn from stream "weights". config has the keys of a config.json.
-A model has layers generate forward cache tokens text with same dequantize save: help "model.generate" ...]])
-document("wane.text", "(path, { samples, length, stream }) -> text", [[
-Windows of exactly `length` tokens at drawn places; with `length` alone consecutive ones; without options
-all of the file.]])
-document("wane.module", "(name) -> class", [[
-A class of modules: function C:init(config) sets fields, function C:forward(x, ...) computes.
-Field names are layer names.]])
-document("wane.Linear", "(in, out, { bias = false, tied }) -> layer", [[
-x [.., in] to [.., out] by a weight [out, in]. tied: the layer whose weight it shares.]])
-document("wane.Embedding", "(rows, width) -> layer", "Token ids to rows of a weight [rows, width].")
-document("wane.RMSNorm", "(width, eps) -> layer", "x / sqrt(mean(x^2) + eps) * weight over the last dim.")
-document("wane.stack", "(n, Class, config) -> stack",
-  "n instances, named .0, .1, ...; `for block in stack do` walks them.")
-document("wane.architecture", "(name, { model, gguf, writes, reads, values, product })", [[
-Registers what wane.load makes of a config.json that names it. writes: layers that add to the residual stream;
-reads: norm = its readers; values: the pair around R2; product: the pair around R4.]])
-document("wane.ranges", "(n, step) -> list", "Pairs { first, last } that cover 1 to n.")
-document("wane.randn", '(shape, { dtype = "f32", stream = "randn" }) -> tensor',
-  "Standard normal numbers of a named stream.")
-document("wane.uniform", '(shape, { dtype = "f32", stream = "uniform" }) -> tensor',
-  "Even numbers in [0, 1) of a named stream.")
-document("wane.zeros", '(shape, { dtype = "f32" }) -> tensor', "All 0.")
-document("wane.ones", '(shape, { dtype = "f32" }) -> tensor', "All 1.")
-document("wane.full", '(shape, value, { dtype = "f32" }) -> tensor', "All the same number.")
-document("wane.eye", '(n, { dtype = "f32" }) -> tensor', "The identity matrix.")
+local TOPICS = { "maps", "reductions", "layout", "matrices", "making", "models", "modules", "rules", "quantizers",
+                 "observers", "solvers", "transforms", "measuring", "tables" }
 
-document("wane.arange", "(n) -> tensor", "1 to n, i32; or (first, last [, step]).")
-document("wane.tensor", "(values, { dtype }) -> tensor", "A tensor of the numbers in nested lists.")
-document("wane.buffer", "(x) -> buffer", [[
-A mutable array that starts as x: b[{ rows, cols }] = v writes, reading gives a tensor, b:freeze() the whole.]])
-document("wane.where", "(mask, a, b) -> tensor", "a where the mask holds, else b.")
-document("wane.concat", "(list, dim = 1) -> tensor", "Tensors one behind the other along a dim.")
-document("wane.linear", "(x, w) -> tensor", "x [.., in] by a weight [out, in].")
-document("wane.embedding", "(tokens, w) -> tensor", "Rows of w [rows, width]; token ids count from 0.")
-document("wane.cross_entropy", "(logits, tokens) -> tensor", "Negative log-likelihood of each token, in nats.")
-document("wane.rms_norm", "(x, w, eps) -> tensor", "x / sqrt(mean(x^2) + eps) * w over the last dim.")
-document("wane.explain", "(x) -> string", "What is still pending behind a tensor and how it would run.")
-document("wane.memory", "() -> table", "Bytes live, cached, peak and resident.")
+docs.PARTS = { "options", "shapes", "dtypes", "units", "errors", "source", "example" }
 
-document("wane.rules", "{ rule, ... } -> rules", [[
-A rule is { pattern, weight =, input =, kv =, solver =, optional = }. Rules apply in order; a later one overrides
-only the fields it names. Layers that no rule names are kept.]])
-document("rules.with", "(rule) -> rules", "Rules with one more at the end.")
-document("rules.plan", "(model) -> plan", [[
-A table, one row per layer: what each gets, which rule and line set it, what that beat; plan.bits, plan.bytes,
-plan.problems.]])
-document("wane.quantize", "(model, rules, text, { watch }) -> model", [[
-Applies the plan; stops first with all of its problems. text may be left out when nothing needs one.]])
-document("wane.observe", '(model, text, observer or list, { layers = "Linear" }) -> table',
-  "What observers see in the inputs of layers, in one pass: a column for each observer.")
-document("wane.int", "{ bits = 8, per, group_size, symmetric, observer, convention, scale_dtype, zero_dtype }", [[
-Whole-number codes of 2 to 8 bits. convention: "half", "qmax" or "full". Calling it gives a variant.
-A quantizer has fit encode decode pack quantize.]])
-document("wane.fp8", '{ format = "e4m3", per, group_size, observer, scale_dtype }',
-  'Floats of 8 bits, "e4m3" or "e5m2", with a scale.')
-document("wane.nf4", "{ group_size = 64, per, observer, scale_dtype }",
-  "16 levels at the quantiles of a normal distribution.")
-document("wane.quantizer", "(name, { bits = 8, ... }) -> quantizer", [[
-A quantizer of one's own: function Q:fit(w) gives params, Q:encode(w, params) codes, Q:decode(codes, params) values.
-w is [rows, m]; encode and decode are maps only.]])
-document("quantizer.fit", "(w) -> params", "Parameters of a weight: a table of tensors.")
-document("quantizer.encode", "(w, params) -> codes", "Whole numbers 0 to 2^bits - 1.")
-document("quantizer.decode", "(codes, params) -> tensor", "The values that codes stand for.")
-document("quantizer.pack", "(codes, params) -> tensor", "A quantized tensor of codes and parameters.")
-document("quantizer.quantize", "(w) -> tensor", "A quantized tensor: q.codes, q.params, q:dequantize().")
-document("wane.minmax", "{ ema, per }", "Observer: lowest and highest; with ema a moving range.")
-document("wane.absmax", "{ per }", "Observer: largest magnitude.")
-document("wane.percentile", "{ p = 99.99, per }", "Observer: the range of the p-th percentile of magnitudes.")
-document("wane.mse", "{ grid = 100, shrink = 0.8, norm = 2.4, per }",
-  "Observer: the range with the least rounding error of the quantizer it serves.")
-document("wane.mean_square", "{ per }", "Observer: mean of x^2.")
-document("wane.token_ratio", "{ per }", "Observer: the largest token over the median token, mean over samples.")
-document("wane.observer", "(name, { per, ... }) -> observer", [[
-An observer of one's own: function O:init(), O:see(x) with x [rows, m], O:result() a number, a tensor or lo, hi.]])
-document("wane.rtn", "", "Solver: rounds to nearest.")
-document("wane.task", "(protocol, data, { items }) -> task", [[
-"perplexity" of a text, each sample one window; "wikitext2-gptq-2048" and "wikitext2-llamacpp-512" of a file.]])
-document("wane.evaluate", "(model, task) -> score", [[
-value, error, items, protocol, hash. Scores add, subtract and divide with their errors; a difference on the same
-items is paired.]])
-document("wane.compare", "(model, base, task) -> comparison",
-  "One pass of both: score, delta (paired), kl in nats per token, kl_p99, top1.")
-document("wane.time", "(f, ...) -> timing, results of f", "Seconds, usable as a number; no part of a run's result.")
-document("wane.table", "(name, columns) -> table",
-  "Rows with columns; in a run every added row goes to NAME.jsonl at once.")
-document("table.add", "{ column = value, ... }", "One more row.")
-document("table.outliers", "(column, { over = 20, among }) -> list",
-  "First-column names of the rows above `over` times the median of the `among` rows around them.")
-document("table.mean", "{ columns } -> table", "One row per combination of these, numbers averaged into scores.")
-document("table.save", "(path)", "A .csv or .jsonl file.")
-document("table.chart", '{ x, y, log = "x" or "y", label, mark } -> chart',
-  'A line per row, or points; print(chart) draws it, chart:save "x.svg".')
+-- What a noun is, the name its values go by in signatures, and how they are made.
+docs.NOUNS = {
+  wane = { "the module: local wane = require \"wane\"", as = "wane" },
+  tensor = { "an array with shape, dtype and device; a value. Made by wane.tensor, zeros, randn, arithmetic, layer.weight",
+             as = "x" },
+  buffer = { "a mutable array. Made by wane.buffer(x)", as = "b" },
+  quantized = { "a tensor of codes and parameters; in arithmetic it counts as its values. Made by quantizer:quantize(w)",
+                as = "q" },
+  model = { "named modules with weights; a value. Made by wane.load and wane.model; model \"name\" is a layer",
+            as = "model" },
+  layer = { "a part of a model that has a weight. Made by model \"name\", model:layers(pattern); layer(x) runs it",
+            as = "layer" },
+  text = { "samples to calibrate on or to score. Made by wane.text and model:generate", as = "text" },
+  cache = { "keys and values of one batch; mutable. Made by model:cache()", as = "cache" },
+  rules = { "what to do to which layer. Made by wane.rules and wane.allocate", as = "rules" },
+  plan = { "a table of what rules do to each layer of a model. Made by rules:plan(model)", as = "plan" },
+  quantizer = { "how numbers become codes. Made by wane.int, fp8, nf4, wane.quantizer; calling one gives a variant",
+                as = "quantizer" },
+  observer = { "what is learned from numbers that pass. Made by wane.minmax and others, wane.observer", as = "observer" },
+  solver = { "how the codes of one weight are chosen. Made by wane.rtn, wane.gptq, wane.solver", as = "solver" },
+  task = { "a named protocol over data. Made by wane.task", as = "task" },
+  score = { "a number with its standard error. Made by wane.evaluate, wane.compare, table:mean", as = "score" },
+  comparison = { "two models on the same items. Made by wane.compare", as = "c" },
+  timing = { "seconds, usable as a number. Made by wane.time", as = "t" },
+  table = { "rows with named columns. Made by wane.table, wane.observe; t[i], #t, for row in t do", as = "t" },
+  chart = { "a picture of a table or of a tensor's values; print draws it. Made by table:chart and x:hist", as = "chart" },
+  list = { "items that can be walked: for x in list do, #list, list[1], list[-1]. Made by model:layers, table:outliers",
+           as = "list" },
+}
 
-document("model.layers", "(pattern) -> list of layers", [[
-In model order. pattern: a glob over whole names, re: and a regular expression, a class ("Linear"),
-a list of names or a function of a layer.]])
-document("model.generate",
-  '{ prompt = "", samples = 1, length, temperature = 1, top_k, top_p, stop, stream } -> text', [[
-length counts new tokens; a sample ends at end of text, stop or length, without a prompt at length only.
-temperature 0 is greedy. The text keeps the prompt or the first token, unscored.]])
-document("model.forward", "(tokens, cache) -> tensor", "Logits in f32, [samples, length, vocabulary].")
-document("model.cache", "() -> cache", "Keys and values of one batch: cache.position, cache:free().")
-document("model.tokens", "(text) -> tensor i32", "Token ids, [samples, length].")
-document("model.text", "(tokens) -> string", "What token ids stand for.")
-document("model.with", "(pattern, { weight, forward }) -> model", [[
-The same model with these layers' weight (a tensor or a function of the layer) or their
-forward(layer, x) replaced.]])
-document("model.same", "(other) -> true, or false and a name",
-  "Compares weights, codes and scales bit by bit.")
-document("model.dequantize", "() -> model",
-  "The same values in plain storage; input quantizers stay, as rounding.")
-document("model.save", "(path, format)",
-  'format "safetensors": an HF folder, whole or not at all, reopened and compared.')
-document("layer.input", "(text) -> tensor",
-  "What the layer sees while its model reads the text: [tokens, channels].")
-document("layer.output", "(text) -> tensor", "What it gives: [tokens, channels].")
-document("cache.attend", "(module, q, k, v, { window, scale }) -> tensor", [[
-Causal attention of q over the keys and values kept for this module, k and v appended;
-all [batch, tokens, heads, dim].]])
+docs.SETUP = {
+  model = 'model = wane.model("LlamaForCausalLM", { vocab_size = 64, hidden_size = 16, intermediate_size = 32,\n'
+    .. "  num_hidden_layers = 2, num_attention_heads = 2, rms_norm_eps = 1e-6 })",
+  text = "text = model:generate { samples = 4, length = 16 }",
+  task = 'task = wane.task("perplexity", text)',
+  int4 = "int4 = wane.int { bits = 4, group_size = 8 }",
+  rules = 'rules = wane.rules { { "*_proj", weight = int4 } }',
+  small = "small = wane.quantize(model, rules)",
+  reader = 'model:save("tiny", "safetensors")\n'
+    .. 'file = io.open("tiny/tokenizer.json", "w")\n'
+    .. [[file:write '{ "model": { "type": "BPE", "merges": [], "vocab": { "a": 0, "b": 1, "c": 2, " ": 3 } } }']]
+    .. '\nfile:close()\nreader = wane.load "tiny"',
+}
+
+local entries, sections, by_noun
+
+local function inherit(entry, section)
+  for _, part in ipairs(docs.PARTS) do
+    if entry[part] == nil then entry[part] = section[part] end
+  end
+  if type(entry.dtypes) == "table" then entry.dtypes = entry.dtypes[entry.rule] end
+  return entry
+end
+
+local function read_entry(given, section, bound)
+  local name, signature = given[1]:match "^([%a_][%w_]*)%s*(.*)$"
+  local entry = { noun = section[1], topic = section[2], name = name, signature = signature, text = given[2] }
+  for key, part in pairs(given) do
+    if type(key) == "string" then entry[key] = part end
+  end
+  local method = section[1] == "tensor" and bound[name]
+  if method and method.signature then
+    entry.signature, entry.rule = method.signature, method.rule
+    entry.text = entry.text and method.doc .. "\n" .. entry.text or method.doc
+  end
+  entry.full = entry.noun .. "." .. name
+  return inherit(entry, section)
+end
+
+local function read()
+  entries, sections, by_noun = {}, {}, {}
+  local bound = core.tensor_methods()
+  for _, topic in ipairs(TOPICS) do
+    for _, section in ipairs(require("wane.docs." .. topic)) do
+      local kept = { noun = section[1], title = section[2] }
+      for _, given in ipairs(section) do
+        if type(given) == "table" then
+          local entry = read_entry(given, section, bound)
+          if entries[entry.full] then core.fail(("docs: '%s' is written twice"):format(entry.full), { fault = 70 }) end
+          entries[entry.full], kept[#kept + 1] = entry, entry
+          by_noun[entry.noun] = by_noun[entry.noun] or {}
+          table.insert(by_noun[entry.noun], entry)
+        end
+      end
+      sections[#sections + 1] = kept
+    end
+  end
+end
+
+-- The entry of "tensor.abs", or nil.
+function docs.entry(full)
+  if not entries then read() end
+  return entries[full]
+end
+
+-- All sections in order: { noun, title, entry, ... }.
+function docs.sections()
+  if not entries then read() end
+  return sections
+end
+
+-- The entries of a noun in order.
+function docs.of(noun)
+  if not entries then read() end
+  return by_noun[noun] or {}
+end
+
+-- The names of SETUP that code uses without making them.
+local function used(code)
+  local tokens, words, made = lua_tokens.of(code), {}, {}
+  for i, token in ipairs(tokens) do
+    local name = token.text
+    if docs.SETUP[name] and lua_tokens.stands_alone(tokens, i) then
+      local after = tokens[i + 1] and tokens[i + 1].text
+      if after == "=" then made[name] = true elseif not made[name] then words[#words + 1] = name end
+    end
+  end
+  return words
+end
+
+-- The lines of SETUP that an example needs, in the order in which they build on each other.
+function docs.setup(example)
+  local done, lines = {}, {}
+  local function need(code)
+    for _, name in ipairs(used(code)) do
+      if not done[name] then
+        done[name] = true
+        need(docs.SETUP[name])
+        lines[#lines + 1] = docs.SETUP[name]
+      end
+    end
+  end
+  need(example)
+  return lines
+end
+
+return docs

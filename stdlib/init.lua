@@ -14,7 +14,6 @@ local architecture = require "wane.architecture"
 local model = require "wane.model"
 local modules = require "wane.module"
 
-require "wane.docs"
 require "wane.generate"
 require "wane.save"
 require "wane.models.llama"

@@ -1,5 +1,7 @@
 -- What the REPL shows and completes; the line editor and the loop are the host's.
 local core = require "wane.core"
+local docs = require "wane.docs"
+local options = require "wane.options"
 local wane = require "wane"
 
 local repl = {}
@@ -41,7 +43,7 @@ end
 -- Sets the globals of a session.
 function repl.start(model_path)
   rawset(_G, "wane", wane)
-  rawset(_G, "help", function(subject) print(core.help(subject)) end)
+  rawset(_G, "help", function(subject) print(require("wane.help").about(subject)) end)
   if model_path then rawset(_G, "model", wane.load(model_path)) end
 end
 
@@ -69,6 +71,7 @@ local function names_of(value)
     return names
   end
   if type(value) == "table" then pcall(add_names, names, value) end
+  for _, entry in ipairs(docs.of(options.kind(value))) do names[entry.name] = true end
   local meta = core.metatable(value)
   for _ = 1, 20 do
     if not meta then break end

@@ -319,9 +319,8 @@ end
 case("every map of the engine is here", function()
   local special_forms = { lookup = true, clamp = true, to = true, cast = true, where = true }
   local missing = {}
-  for _, name in ipairs(core.tensor_fields()) do
-    local text = core.help("tensor." .. name)
-    local elementwise = text and text:find("(y) -> tensor", 1, true) or text and text:find("() -> tensor", 1, true)
+  for name, method in pairs(core.tensor_methods()) do
+    local elementwise = method.signature == "(y) -> tensor" or method.signature == "() -> tensor"
     if elementwise and not maps[name] and not special_forms[name] then missing[#missing + 1] = name end
   end
   local calls = "bnot cholesky diag expand flip freeze inverse inverse_upper matmul outer t transpose"

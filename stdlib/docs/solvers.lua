@@ -1,0 +1,49 @@
+-- Solvers: how the codes of one weight are chosen.
+return {
+  { "wane", "solvers", errors = "an unknown option, with the valid ones and the nearest",
+    { "rtn {} -> solver",
+      "Rounds to nearest, with the range that the quantizer's observer finds. It needs no text.", options = "none",
+      source = "project",
+      example = "q, w = wane.int { bits = 4 }, wane.randn { 4, 8 }\nwane.rtn:solve(w, q):same(q:quantize(w))  --> true" },
+    { 'gptq { damp = 0.01, act_order = "static", precorrect = 0.5, spikes = 64 } -> solver',
+      "Column by column; each error is repaid by the columns that follow. act_order: \"static\" columns by "
+        .. "falling diagonal, group parameters fitted once; \"group\" whole groups by their largest diagonal; \""
+        .. "none\" as they stand. precorrect: the share of the correction for inputs changed by earlier layers. "
+        .. "spikes: tokens above this ratio are left out of the damping's mean.",
+      options = "damp is a share of the mean diagonal; precorrect 0 keeps no original inputs; spikes = false leaves "
+        .. "none out", source = "GPTQ, arXiv 2210.17323; GPTAQ, arXiv 2504.02692",
+      errors = "no text; a Cholesky that fails after damp was raised 4 times",
+      example = "x, w = wane.randn { 64, 8 }, wane.randn { 4, 8 }\n"
+        .. "q = wane.gptq:solve(w, wane.int { bits = 4 }, { hessian = x:t():matmul(x) / 64 })\n"
+        .. "q.shape  --> { 4, 8 }" },
+    { "solver(name, { ... }) -> solver",
+      "A solver of one's own: S.needs = { observers }, function S:solve(w, quantizer, seen) gives a "
+        .. "quantized tensor of w's shape.\n"
+        .. "quantizer.group_size is always set (per channel: in); seen.hessian and so on are the results of "
+        .. "needs; layers that share an input and a scheme come stacked, as one w.", shapes = "w [out, in]",
+      dtypes = "f32", errors = "a result that is no quantized tensor of w's shape",
+      example = "Plain = wane.solver(\"plain\", { scale = 1 })\n"
+        .. "function Plain:solve(w, quantizer) return quantizer:quantize(w * self.scale) end\n"
+        .. "Plain { scale = 2 }.scale  --> 2" },
+    { "sweep(w, u, quantizer, { order, params, second }) -> tensor, errors",
+      "For each column j: code it, e_j = (w_j - value) / u_jj, w_k -= e_j u_jk for k > j; quantizer:fit at "
+        .. "each group's entry on the updated weights, unless params are given. order: positions; second: a "
+        .. "further triangle, applied to w_j.", shapes = "w [out, in], u [in, in] upper; errors [out, in]",
+      dtypes = "f32", errors = "shapes that do not fit; a quantizer whose maps take more than 64 operations",
+      source = "GPTQ, arXiv 2210.17323; second: GPTAQ, arXiv 2504.02692",
+      types = { w = "wane.tensor", u = "wane.tensor", quantizer = "wane.quantizer", returns = "wane.tensor, wane.tensor" },
+      example = "q, w = wane.int { bits = 4 }, wane.randn { 4, 8 }\n"
+        .. "rounded = wane.sweep(w, wane.eye(8), q)\n"
+        .. "rounded:same(q:quantize(w))  --> true" },
+  },
+  { "solver", "what a solver can do",
+    { "solve(w, quantizer [, seen]) -> tensor",
+      "The quantized tensor of a weight; seen holds the statistics of its input that the solver needs.",
+      shapes = "w [out, in]; seen.hessian [in, in]", dtypes = "w f32; the result counts as f32",
+      errors = "statistics that are missing; shapes that do not fit",
+      types = { w = "wane.tensor", seen = "table", quantizer = "wane.quantizer" },
+      example = "wane.rtn:solve(wane.tensor { { -7.5, 7.5 } }, wane.int { bits = 4 }).codes  --> { { 0, 15 } }" },
+    { "name", "Its name; every option is a field too.", type = "string",
+      example = 'wane.gptq.name  --> "gptq"\nwane.gptq.damp  --> 0.01' },
+  },
+}
