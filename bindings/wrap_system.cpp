@@ -72,6 +72,8 @@ int nearest(Args& a) {
 }
 
 int draw_key(Args& a) { return results(a.L, int64_t(next_draw(a.string("stream")))); }
+int restart_streams(Args&) { return reset_streams(), 0; }
+
 int draw_number(Args& a) {
   auto key = uint64_t(a.integer("key"));
   return results(a.L, random_uniform(key, uint64_t(a.integer("i"))));
@@ -172,6 +174,7 @@ Method functions[] = {
     {"origin", origin, "() -> place", "The user's line now.", Kind::plain},
     {"nearest", nearest, "(name, names) -> name or nil", "The name most like this one.", Kind::plain},
     {"next_draw", draw_key, "(stream) -> key", "The key of the next draw of a stream.", Kind::plain},
+    {"restart_streams", restart_streams, "()", "Lets every stream begin anew.", Kind::plain},
     {"random_uniform", draw_number, "(key, i) -> number", "Number i of a draw, in [0, 1).", Kind::plain},
     {"seed", seed_of, "() -> integer", "The seed of the run.", Kind::plain},
     {"seconds", seconds, "() -> number", "A clock that only moves on.", Kind::plain},

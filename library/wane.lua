@@ -300,7 +300,7 @@ function observer:result() end
 ---@field model string The name of the model.
 local plan = {}
 
---- a tensor of codes and parameters; in arithmetic it counts as its values. Made by quantizer:quantize(w)
+--- a tensor of codes and parameters; in arithmetic it is its values. Made by quantizer:quantize(w)
 ---@class wane.quantized: wane.tensor
 ---@field codes wane.tensor The codes, u8 of the tensor's shape.
 ---@field params table<string, wane.tensor> The parameters as they are stored: a table of tensors [rows, 1] by name.
@@ -449,8 +449,8 @@ function solver:solve(w, quantizer, seen) end
 --- rows with named columns. Made by wane.table, wane.observe; t[i], #t, for row in t do
 ---@class wane.table
 ---@operator len: integer
----@field [integer] table<string, any>
----@overload fun(_: any, last: any): table<string, any>
+---@field [integer] table<string,any>
+---@overload fun(_: any, last: any): table<string,any>
 ---@field name string Its name.
 ---@field columns wane.list The names of its columns.
 local table = {}
@@ -517,7 +517,7 @@ function table:chart(options) end
 ---@field items integer? The size of the drawn subset, or nil: all.
 local task = {}
 
---- an array with shape, dtype and device; a value. Made by wane.tensor, zeros, randn, arithmetic, layer.weight
+--- an array with shape, dtype and device; a value. Made by wane.tensor, wane.randn, arithmetic, layer.weight
 ---@class wane.tensor
 ---@field [wane.place] wane.tensor
 ---@operator unm: wane.tensor
@@ -832,7 +832,7 @@ function tensor:isfinite() end
 --- Values kept between two bounds; nil leaves one out.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any; the result has x's, or the wider one of x and the bounds
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { -3, 0.5, 9 }:clamp(-1, 1)  --> { -1, 0.5, 1 }
 --- ```
@@ -844,7 +844,7 @@ function tensor:clamp(lo, hi) end
 --- The larger; NaN wins.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { 1, 5 }:maximum(3)  --> { 3, 5 }
 --- ```
@@ -855,7 +855,7 @@ function tensor:maximum(y) end
 --- The smaller; NaN wins.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { 1, 5 }:minimum(3)  --> { 1, 3 }
 --- ```
@@ -866,7 +866,7 @@ function tensor:minimum(y) end
 --- Bitwise and.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold; floats
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold; floats
 --- ```lua
 --- wane.tensor({ 12, 7 }, { dtype = "i32" }):band(10)  --> { 8, 2 }
 --- ```
@@ -877,7 +877,7 @@ function tensor:band(y) end
 --- Bitwise or.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold; floats
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold; floats
 --- ```lua
 --- wane.tensor({ 12, 7 }, { dtype = "i32" }):bor(1)  --> { 13, 7 }
 --- ```
@@ -888,7 +888,7 @@ function tensor:bor(y) end
 --- Bitwise exclusive or.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold; floats
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold; floats
 --- ```lua
 --- wane.tensor({ 12, 7 }, { dtype = "i32" }):bxor(5)  --> { 9, 2 }
 --- ```
@@ -900,7 +900,7 @@ function tensor:bxor(y) end
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
 --- - units: y counts bits
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold; floats
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold; floats
 --- ```lua
 --- wane.tensor({ 1, 3 }, { dtype = "i32" }):shl(4)  --> { 16, 48 }
 --- ```
@@ -912,7 +912,7 @@ function tensor:shl(y) end
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
 --- - units: y counts bits
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold; floats
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold; floats
 --- ```lua
 --- wane.tensor({ 16, -16 }, { dtype = "i32" }):shr(2)  --> { 4, -4 }
 --- ```
@@ -933,7 +933,7 @@ function tensor:bnot() end
 --- Both hold.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers, of which 0 is false; the result is bool
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { true, true }:logical_and(wane.tensor { true, false })  --> { true, false }
 --- ```
@@ -944,7 +944,7 @@ function tensor:logical_and(y) end
 --- One holds.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers, of which 0 is false; the result is bool
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { true, false }:logical_or(wane.tensor { false, false })  --> { true, false }
 --- ```
@@ -964,7 +964,7 @@ function tensor:logical_not() end
 
 --- Entries of a table (tensor or list, at most 256); indices count from 0 and are clamped.
 --- - shapes: x of any shape; the result has it
---- - dtypes: x any numbers, read as positions; the result is f32, or the table's dtype
+--- - dtypes: x any numbers, read as positions; the result is f32 of a list, else the table's
 --- - errors: a table of more than 256 entries or of something other than numbers
 --- ```lua
 --- wane.tensor { 2, 0, 9 }:lookup { 10, 20, 30 }  --> { 30, 10, 30 }
@@ -976,7 +976,7 @@ function tensor:lookup(table) end
 --- The same values in another dtype, rounded to nearest even.
 --- x:to "cpu" and x:to "cuda" choose a device.
 --- - shapes: x of any shape; the result has it
---- - dtypes: any to any. A float beyond f16's range becomes infinite, beyond e4m3's NaN; to an integer it is cut towards zero and kept within its range
+--- - dtypes: any to any. A float beyond the range of f16 or e5m2 becomes infinite, of e4m3 NaN; to an integer it is cut towards zero and kept within its range, NaN is 0; an integer to a narrower one keeps its low bits
 --- - errors: a dtype that is not one; a device that is not there (exit code 69)
 --- ```lua
 --- wane.tensor { 1.0009765625 }:to "bf16"  --> { 1 }
@@ -988,7 +988,7 @@ function tensor:to(dtype) end
 --- a < b.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { 1, 2, 3 }:lt(2)  --> { true, false, false }
 --- ```
@@ -999,7 +999,7 @@ function tensor:lt(y) end
 --- a <= b.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { 1, 2, 3 }:le(2)  --> { true, true, false }
 --- ```
@@ -1010,7 +1010,7 @@ function tensor:le(y) end
 --- a > b.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { 1, 2, 3 }:gt(2)  --> { false, false, true }
 --- ```
@@ -1021,7 +1021,7 @@ function tensor:gt(y) end
 --- a >= b.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { 1, 2, 3 }:ge(2)  --> { false, true, true }
 --- ```
@@ -1032,7 +1032,7 @@ function tensor:ge(y) end
 --- a == b.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { 1, 2, 3 }:eq(2)  --> { false, true, false }
 --- ```
@@ -1043,7 +1043,7 @@ function tensor:eq(y) end
 --- a ~= b; true where either is NaN.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
---- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number x's dtype cannot hold
+--- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
 --- ```lua
 --- wane.tensor { 1, 2, 3 }:ne(2)  --> { true, false, true }
 --- ```
@@ -1052,6 +1052,7 @@ function tensor:eq(y) end
 function tensor:ne(y) end
 
 --- Sum.
+--- Of no elements 0.
 --- - shapes: a reduced dim stays with size 1, so that w / w:absmax(2) broadcasts; -1 is the last dim. Without a dim: one Lua number over all elements, which computes what is pending
 --- - dtypes: 16- and 8-bit floats give f32; integers and bool give i64
 --- - errors: a dim that x does not have, or one given twice
@@ -1064,6 +1065,7 @@ function tensor:ne(y) end
 function tensor:sum(dim) end
 
 --- Mean.
+--- Of no elements along a dim NaN.
 --- - shapes: a reduced dim stays with size 1, so that w / w:absmax(2) broadcasts; -1 is the last dim. Without a dim: one Lua number over all elements, which computes what is pending
 --- - dtypes: floats of 16 and 8 bits and integers give f32
 --- - errors: a dim that x does not have, or one given twice; without a dim: no elements
@@ -1097,6 +1099,7 @@ function tensor:min(dim) end
 function tensor:max(dim) end
 
 --- Largest magnitude; NaN wins.
+--- Of no elements 0.
 --- - shapes: a reduced dim stays with size 1, so that w / w:absmax(2) broadcasts; -1 is the last dim. Without a dim: one Lua number over all elements, which computes what is pending
 --- - dtypes: 16- and 8-bit floats give f32, all others keep theirs
 --- - errors: a dim that x does not have, or one given twice
@@ -1108,6 +1111,7 @@ function tensor:max(dim) end
 function tensor:absmax(dim) end
 
 --- Square root of the sum of squares.
+--- Of no elements 0.
 --- - shapes: a reduced dim stays with size 1, so that w / w:absmax(2) broadcasts; -1 is the last dim. Without a dim: one Lua number over all elements, which computes what is pending
 --- - dtypes: floats of 16 and 8 bits and integers give f32
 --- - errors: a dim that x does not have, or one given twice
@@ -1141,6 +1145,7 @@ function tensor:var(dim) end
 function tensor:std(dim) end
 
 --- Product.
+--- Of no elements 1.
 --- - shapes: a reduced dim stays with size 1, so that w / w:absmax(2) broadcasts; -1 is the last dim. Without a dim: one Lua number over all elements, which computes what is pending
 --- - dtypes: 16- and 8-bit floats give f32; integers and bool give i64
 --- - errors: a dim that x does not have, or one given twice
@@ -1152,6 +1157,7 @@ function tensor:std(dim) end
 function tensor:prod(dim) end
 
 --- Whether one holds.
+--- Of no elements false.
 --- - shapes: a reduced dim stays with size 1, so that w / w:absmax(2) broadcasts; -1 is the last dim. Without a dim: one Lua number over all elements, which computes what is pending
 --- - dtypes: any; the result is bool
 --- - errors: a dim that x does not have, or one given twice
@@ -1163,6 +1169,7 @@ function tensor:prod(dim) end
 function tensor:any(dim) end
 
 --- Whether all hold.
+--- Of no elements true.
 --- - shapes: a reduced dim stays with size 1, so that w / w:absmax(2) broadcasts; -1 is the last dim. Without a dim: one Lua number over all elements, which computes what is pending
 --- - dtypes: any; the result is bool
 --- - errors: a dim that x does not have, or one given twice
@@ -1202,7 +1209,7 @@ function tensor:argmin(dim) end
 --- - shapes: a reduced dim stays with size 1, so that w / w:absmax(2) broadcasts; -1 is the last dim. Without a dim: one Lua number over all elements, which computes what is pending
 --- - dtypes: floats of 16 and 8 bits and integers give f32
 --- - units: nats
---- - errors: a dim that x does not have, or one given twice
+--- - errors: a dim that x does not have, or one given twice; no elements
 --- ```lua
 --- wane.tensor { 1000, 1000 }:logsumexp()  --> 1000.693147
 --- ```
@@ -1294,10 +1301,10 @@ function tensor:topk(k, dim) end
 function tensor:flip(dim) end
 
 --- The orthonormal Hadamard transform along a dim.
---- - shapes: x of any shape with a dim; the result has it. Sizes: powers of two, and 12, 20, 28 and 36 times one
+--- - shapes: x of any shape with a dim; the result has it. Sizes: powers of two times orders of Paley's matrices: 12, 20, 28, 36, 60, 108, 140 ...
 --- - dtypes: floats; the result has x's, computed in f32 at least
---- - errors: integers; a size without a transform, with the nearest that have one
---- - source: Sylvester's construction; QuaRot, arXiv 2404.00456, for its use on channels
+--- - errors: integers; a size without a transform
+--- - source: Sylvester; Paley 1933; on channels: QuaRot, arXiv 2404.00456
 --- ```lua
 --- wane.tensor { 1, 1, 1, 1 }:hadamard()  --> { 2, 0, 0, 0 }
 --- ```
@@ -1328,9 +1335,9 @@ function tensor:reshape(list) end
 function tensor:expand(list) end
 
 --- The tensor repeated along each dim.
---- - shapes: each dim times its repeats
+--- - shapes: each dim times its repeats, which count from the last dim
 --- - dtypes: any; the result has x's
---- - errors: repeats below 0; fewer repeats than dims
+--- - errors: repeats below 0
 --- ```lua
 --- wane.tensor { 1, 2 }:tile { 2 }  --> { 1, 2, 1, 2 }
 --- ```
@@ -1460,7 +1467,7 @@ function tensor:free() end
 function tensor:matmul(y) end
 
 --- Of a matrix its diagonal, of a vector the matrix.
---- - shapes: [n, n] to [n]; [n] to [n, n]
+--- - shapes: [m, n] to [min(m, n)]; [n] to [n, n]
 --- - dtypes: any; the result has x's
 --- - errors: three dims and more
 --- ```lua
@@ -1524,7 +1531,7 @@ function tensor:inverse() end
 function tensor:inverse_upper() end
 
 --- x^-1 b; x is positive definite.
---- - shapes: x [n, n], b [n, m] or [n]; the result has b's
+--- - shapes: x [n, n], b [n, m]; the result has b's
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named; a b of other rows
 --- ```lua
@@ -1535,7 +1542,7 @@ function tensor:inverse_upper() end
 function tensor:solve(b) end
 
 --- x^-1 b; x is lower triangular.
---- - shapes: x [n, n], b [n, m] or [n]; what lies above the diagonal is not read
+--- - shapes: x [n, n], b [n, m]; what lies above the diagonal is not read
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; a b of other rows; a zero on the diagonal
 --- ```lua
@@ -1546,7 +1553,7 @@ function tensor:solve(b) end
 function tensor:solve_lower(b) end
 
 --- x^-1 b; x is upper triangular.
---- - shapes: x [n, n], b [n, m] or [n]; what lies below the diagonal is not read
+--- - shapes: x [n, n], b [n, m]; what lies below the diagonal is not read
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; a b of other rows; a zero on the diagonal
 --- ```lua
@@ -1711,7 +1718,7 @@ function wane.buffer(x) end
 --- a where the mask holds, else b.
 --- - shapes: all three broadcast; a and b may be numbers
 --- - dtypes: mask any, 0 is false; the result has the wider one of a and b
---- - errors: shapes that do not broadcast; two numbers
+--- - errors: shapes that do not broadcast; a mask that is no tensor
 --- ```lua
 --- x = wane.tensor { -1, 2 }
 --- wane.where(x:lt(0), 0, x)  --> { 0, 2 }
@@ -1722,9 +1729,9 @@ function wane.buffer(x) end
 ---@return wane.tensor
 function wane.where(mask, a, b) end
 
---- Tensors one behind the other along a dim; pieces of one quantized format join their codes.
+--- Tensors one behind the other along a dim.
 --- - shapes: all dims but this one are equal
---- - dtypes: the same dtype; the result has it
+--- - dtypes: any; the result has the widest; quantized tensors count as their values
 --- - errors: an empty list; dims that differ; a dim that they do not have
 --- ```lua
 --- wane.concat({ wane.ones { 1, 2 }, wane.zeros { 1, 2 } })  --> { { 1, 1 }, { 0, 0 } }
@@ -1746,7 +1753,7 @@ function wane.ranges(n, step) end
 
 --- The product of a layer; the kernel follows from how x and w are stored.
 --- - shapes: x [.., in], w [out, in], bias [out]; the result is [.., out]
---- - dtypes: floats, sums in f32 at least; the result has x's, or out_dtype "f32" or "bf16"; i8 by i8 gives i32
+--- - dtypes: floats, sums in f32 at least; the result has the wider one, or out_dtype; i8 by i8 gives i32
 --- - errors: inner sizes that differ; other integers
 --- ```lua
 --- wane.linear(wane.tensor { { 1, 2 } }, wane.tensor { { 3, 4 }, { 0, 1 } })  --> { { 11, 2 } }
@@ -1760,7 +1767,7 @@ function wane.linear(x, w, bias, out_dtype) end
 
 --- Rows of w by token ids, which count from 0.
 --- - shapes: tokens [..], w [ids, width]; the result is [.., width]
---- - dtypes: tokens i32; the result has w's
+--- - dtypes: tokens integers; the result has w's
 --- - errors: an id outside of w
 --- ```lua
 --- wane.embedding(wane.tensor({ 1 }, { dtype = "i32" }), wane.tensor { { 1, 2 }, { 3, 4 } })  --> { { 3, 4 } }
@@ -1772,8 +1779,8 @@ function wane.embedding(tokens, w) end
 
 --- x / sqrt(mean(x^2) + eps) * w over the last dim.
 --- - shapes: x [.., n], w [n]; the result has x's
---- - dtypes: floats; computed in f32, rounded once to x's
---- - errors: a w of another length; integers
+--- - dtypes: any; computed in f32, rounded once to x's
+--- - errors: a w of another length
 --- - source: Zhang and Sennrich 2019, arXiv 1910.07467
 --- ```lua
 --- wane.rms_norm(wane.tensor { { 3, 4 } }, wane.ones(2), 0)  --> { { 0.848528, 1.131371 } }
@@ -1786,7 +1793,7 @@ function wane.rms_norm(x, w, eps) end
 
 --- The negative log-likelihood of each token; token -1 is left out and gives 0.
 --- - shapes: logits [rows, vocabulary], one token for each row; the result is [rows]
---- - dtypes: logits f32, tokens i32 or a list of ids; the result is f64
+--- - dtypes: logits floats, tokens integers or a list of ids; the result is f64
 --- - units: nats
 --- - errors: another number of tokens than rows; an id outside of the vocabulary
 --- ```lua
@@ -1928,7 +1935,7 @@ function wane.stack(n, Class, config) end
 --- wane.model("CopyForCausalLM", { vocab_size = 8 }):forward({ 1, 2 }).shape  --> { 1, 2, 8 }
 --- ```
 ---@param name string
----@param options? { model?: wane.class, gguf?: string, writes?: string[], reads?: table<string, string>, values?: string[], product?: string[] }
+---@param options? { model?: wane.class, gguf?: string, writes?: string[], reads?: table<string,string>, values?: string[], product?: string[] }
 function wane.architecture(name, options) end
 
 --- A rule is { pattern, weight =, input =, kv =, solver =, optional = }. Rules apply in order; a later one overrides only the fields it names. Layers that no rule names are kept. weight: a quantizer, a dtype or "keep"; input and kv: a quantizer or "keep"; optional: true may match nothing.

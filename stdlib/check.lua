@@ -1,6 +1,6 @@
--- `wane check FILE ...`: what can be said of a script without running it. It must be Lua; the names of wane.* and of values
--- whose making is in the text must exist, and so must their options; and the two holes that no metamethod of Lua fills are
--- looked for: `if t then` is always true of a tensor, `t == 0` never.
+-- `wane check FILE ...`: what can be said of a script without running it. It must be Lua; the names of wane.* and of
+-- values whose making is in the text must exist, and so must their options; and the two holes that no metamethod of Lua
+-- fills are looked for: `if t then` is always true of a tensor, `t == 0` never.
 local core = require "wane.core"
 local docs = require "wane.docs"
 local help = require "wane.help"
@@ -35,8 +35,8 @@ end
 -- -- names and options --------------------------------------------------------------------------------------------
 
 -- Nouns all of whose names are documented, and where more of them stand.
-local CLOSED = { tensor = "quantized", quantized = "tensor", model = "", rules = "", task = "", score = "", comparison = "",
-                 table = "", plan = "table", chart = "", cache = "", buffer = "", timing = "" }
+local CLOSED = { tensor = "quantized", quantized = "tensor", plan = "table", model = "", rules = "", task = "", score = "",
+                 comparison = "", table = "", chart = "", cache = "", buffer = "", timing = "" }
 
 function Walk:check_name(type_, token)
   local noun, name = type_.noun, token.text
@@ -46,21 +46,22 @@ function Walk:check_name(type_, token)
   if entry or docs.entry((CLOSED[noun] or "") .. "." .. name) then return end
   local names = {}
   for _, other in ipairs(docs.of(noun)) do names[#names + 1] = other.name end
-  local message = noun == "wane" and ("wane: no '%s'"):format(name) or ("%s: no field or method '%s'"):format(noun, name)
+  local what = noun == "wane" and "" or "field or method "
+  local message = ("%s: no %s'%s'"):format(noun, what, name)
   self:say(token, with_nearest(message, name, names))
 end
 
 -- The keys of the table constructor that opens at i.
 local function keys_of(tokens, i)
   local keys, last = {}, types.closing(tokens, i)
-  local k = i + 1
+  local k, begins = i + 1, { ["{"] = true, [","] = true, [";"] = true }
   while k < last do
     local text, before = tokens[k].text, tokens[k - 1].text
     if tokens[k].kind == "operator" and (text == "(" or text == "{" or text == "[") then
       k = types.closing(tokens, k)
     elseif text == "function" then
       return keys -- what follows has blocks of its own
-    elseif tokens[k].kind == "word" and tokens[k + 1].text == "=" and (before == "{" or before == "," or before == ";") then
+    elseif tokens[k].kind == "word" and tokens[k + 1].text == "=" and begins[before] then
       keys[#keys + 1] = tokens[k]
     end
     k = k + 1
@@ -75,10 +76,8 @@ local function options_at(tokens, at, read)
   local needed, position, depth = 0, 1, 0
   for _, param in ipairs(read.params) do needed = needed + (param.optional and 0 or 1) end
   for k = at, types.closing(tokens, at) do
-    local text = tokens[k].kind == "operator" and tokens[k].text or ""
-    if text == "{" and depth == 1 and position > needed and (tokens[k - 1].text == "(" or tokens[k - 1].text == ",") then
-      return k
-    end
+    local text, before = tokens[k].kind == "operator" and tokens[k].text or "", tokens[k - 1].text
+    if text == "{" and depth == 1 and position > needed and (before == "(" or before == ",") then return k end
     if text == "(" or text == "{" or text == "[" then depth = depth + 1 end
     if text == ")" or text == "}" or text == "]" then depth = depth - 1 end
     if text == "," and depth == 1 then position = position + 1 end
@@ -154,7 +153,8 @@ function Walk:check_condition(word, first, ends)
   end
 end
 
--- The body of a function of a quantizer of one's own that is traced, up to the token `judged`: by the rules that hold when it is defined.
+-- The body of a function of a quantizer of one's own that is traced: by the rules that hold when it is defined. Up to the
+-- token `judged` nothing else is said of tensors.
 function Walk:check_traced(first, last)
   self.judged = last
   source.judge(table.move(self.tokens, first, last, 1, {}), function(what, token)
@@ -164,7 +164,8 @@ end
 
 -- -- the walk -----------------------------------------------------------------------------------------------------
 
-local OPENS = { ["do"] = true, ["then"] = true, ["repeat"] = true, ["function"] = true }
+local OPENS = { ["do"] = true, ["then"] = true, ["repeat"] = true, ["else"] = true }
+local CLOSES = { ["end"] = true, ["until"] = true, ["elseif"] = true, ["else"] = true }
 
 -- The `end` of the function at i.
 local function function_end(tokens, i)
@@ -198,7 +199,9 @@ function Walk:open_function(i)
     end
     k = k + 1
   end
-  if owner == "quantizer" and (method == "encode" or method == "decode") then self:check_traced(i, function_end(tokens, i)) end
+  if owner == "quantizer" and (method == "encode" or method == "decode") then
+    self:check_traced(i, function_end(tokens, i))
+  end
   local roles = owner and ROLES[owner] and ROLES[owner][method] or {}
   self.scope = types.opened(self.scope)
   local last, count = types.closing(tokens, k), 0
@@ -271,17 +274,19 @@ function Walk:keyword(word, i)
   if word == "while" then self:check_condition(word, i + 1, "do") end
   if word == "for" then self:loop_names(i) end
   if word == "local" then self:declare(i) end
-  if word == "end" or word == "until" or word == "elseif" or word == "else" then self.scope = self.scope.outer or self.scope end
+  if CLOSES[word] then self.scope = self.scope.outer or self.scope end
   if word == "function" then return self:open_function(i) end
-  if OPENS[word] or word == "else" then
+  if OPENS[word] then
     self.scope = types.opened(self.scope)
     if word == "do" and self.pending then self.scope.names, self.pending = self.pending, nil end
   end
   return i + 1
 end
 
-local KEYWORDS = { ["if"] = true, ["elseif"] = true, ["while"] = true, ["for"] = true, ["local"] = true, ["end"] = true,
-                   ["until"] = true, ["else"] = true, ["function"] = true, ["do"] = true, ["then"] = true, ["repeat"] = true }
+local KEYWORDS = { ["if"] = true, ["while"] = true, ["for"] = true, ["local"] = true, ["function"] = true }
+for _, words in ipairs { OPENS, CLOSES } do
+  for word in pairs(words) do KEYWORDS[word] = true end
+end
 
 function Walk:step(i)
   local tokens, token = self.tokens, self.tokens[i]
@@ -307,7 +312,8 @@ function check.text(text, path)
     return { { line = math.tointeger(tonumber(line)) or 1, text = message or problem } }
   end
   local root = types.opened()
-  local walk = setmetatable({ tokens = lua_tokens.of(code), findings = {}, said = {}, judged = 0, root = root, scope = root }, Walk)
+  local walk = setmetatable({ tokens = lua_tokens.of(code), findings = {}, said = {}, judged = 0, root = root,
+                              scope = root }, Walk)
   walk.hooks = { member = function(type_, token) walk:check_name(type_, token) end,
                  call = function(type_, at) walk:check_options(type_, at) end }
   local i = 1

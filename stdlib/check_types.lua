@@ -65,8 +65,7 @@ function M.arguments(tokens, i)
   return count, last
 end
 
-local function starts_call(token) return token and (token.text == "(" or token.text == "{" or token.kind == "string") end
-M.starts_call = starts_call
+local function starts_call(token) return token.text == "(" or token.text == "{" or token.kind == "string" end
 
 local function field_type(entry)
   local name = entry.type and entry.type:match "^wane%.(%w+)$"
@@ -79,9 +78,7 @@ local function member(type_, name)
     local entry = docs.entry("wane." .. name)
     if not entry then return nil end
     local read = signature.read(entry.signature, entry.types)
-    local is_value = read.options and #read.params == 0 and (read.results == "quantizer" or read.results == "observer"
-                                                             or read.results == "solver")
-    return is_value and { noun = read.results, entry = entry } or { call = entry }
+    return signature.is_value(read) and { noun = read.results, entry = entry } or { call = entry }
   end
   local entry = type_.noun and docs.entry(type_.noun .. "." .. name)
   if not entry and (type_.noun == "plan" or type_.noun == "quantized") then
@@ -104,15 +101,18 @@ local function primary(tokens, i, last, scope)
     local close = M.closing(tokens, i)
     return M.of_range(tokens, i + 1, close - 1, scope), close + 1
   end
-  local required = token.text == "require" and lua_tokens.string(tokens[i + 1].text == "(" and tokens[i + 2] or tokens[i + 1])
-  if required == "wane" then return { noun = "module" }, (tokens[i + 1].text == "(" and i + 4 or i + 2) end
+  if token.text == "require" and tokens[i + 1] then
+    local in_brackets = tokens[i + 1].text == "("
+    local required = lua_tokens.string(tokens[in_brackets and i + 2 or i + 1])
+    if required == "wane" then return { noun = "module" }, in_brackets and i + 4 or i + 2 end
+  end
   if token.kind == "word" then return lookup(scope, token.text) or nil, i + 1 end
   if token.kind == "number" or token.kind == "string" then return { noun = token.kind }, i + 1 end
   return nil, CLOSES[token.text] and M.closing(tokens, i) + 1 or i + 1
 end
 
--- The type of the operand at i, and the token behind it. hooks: member(type, token) and call(type, at) are told of every
--- known value on the way, or nil.
+-- The type of the operand at i, and the token behind it. hooks (or nil): member(type, token) and call(type, at) are told
+-- of every known value on the way.
 function M.operand(tokens, i, last, scope, hooks)
   if tokens[i].text == "-" and i < last then return M.operand(tokens, i + 1, last, scope, hooks) end
   local type_, at = primary(tokens, i, last, scope)
@@ -159,8 +159,8 @@ function M.expression_end(tokens, i, scope)
     _, at = M.operand(tokens, at + 1, #tokens, scope)
   end
   local text = tokens[at] and tokens[at].text
-  if text == "and" or text == "or" or text == ".." or text and text:find "^[<>=~]=?$" and text ~= "=" then return nil end
-  return at
+  local goes_on = text == "and" or text == "or" or text == ".." or text ~= "=" and text and text:find "^[<>=~]=?$"
+  return not goes_on and at or nil
 end
 
 return M

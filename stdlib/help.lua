@@ -36,7 +36,8 @@ function help.is_missing(entry)
   if entry.noun ~= "wane" then return false end
   local exported = core.metatable((require "wane")).__exports[entry.name]
   local class = value.class(exported)
-  return exported == nil or require("wane.unsupported")[entry.name] == exported or class ~= nil and class.unsupported == true
+  local refused = require("wane.unsupported")[entry.name] == exported
+  return exported == nil or refused or class ~= nil and class.unsupported == true
 end
 
 local function entry_text(entry)
@@ -78,8 +79,8 @@ local function noun_text(noun)
   return table.concat(parts, "\n\n")
 end
 
-local ORDER = { "wane", "tensor", "quantized", "buffer", "model", "layer", "cache", "rules", "plan", "quantizer", "observer",
-                "solver", "task", "score", "comparison", "timing", "table", "chart" }
+local ORDER = { "wane", "tensor", "quantized", "buffer", "model", "layer", "cache", "rules", "plan", "quantizer",
+                "observer", "solver", "task", "score", "comparison", "timing", "table", "chart" }
 
 local function overview()
   local lines = { 'help "name" or help(value) tells more; help "tensor" lists the methods of tensors' }
@@ -188,7 +189,8 @@ local function about_value(subject)
   if exported then return entry_text(docs.entry("wane." .. exported)) end
   if type(subject) == "function" then
     local bound = core.bound(subject)
-    local entry = bound and (docs.entry("tensor." .. bound.name) or docs.entry("wane." .. bound.name)) or method_entry(subject)
+    local entry = bound and (docs.entry("tensor." .. bound.name) or docs.entry("wane." .. bound.name))
+      or method_entry(subject)
     if entry then return entry_text(entry) end
   end
   local class = value.class(subject)
@@ -199,7 +201,8 @@ local function about_value(subject)
   end
   if noun == "module" then return overview() end
   if docs.NOUNS[noun] then return noun_text(noun) end
-  core.fail(("help: nothing is written about %s"):format(options.describe(subject)), { hint = "help() lists what there is" })
+  core.fail(("help: nothing is written about %s"):format(options.describe(subject)),
+            { hint = "help() lists what there is" })
 end
 
 -- The text for a name, a value, or nil: all names.

@@ -2,36 +2,37 @@
 local core = require "wane.core"
 local docs = require "wane.docs"
 local signature = require "wane.signature"
-local value = require "wane.value"
 
 local library = {}
 
 -- Types of arguments and options by the words that stand in signatures; an entry's own `types` come first.
-local ARGUMENTS = {
-  ["dim or list of dims"] = "integer|integer[]", dim = "integer", d1 = "integer", d2 = "integer", n = "integer", k = "integer",
-  p = "number", order = '"rising"|"falling"', y = "number|wane.tensor", x = "wane.tensor", shape = "integer|integer[]",
-  first = "integer", last = "integer", step = "integer", eps = "number", width = "integer", name = "string", path = "string",
-  architecture = "string", config = "table", pattern = "wane.pattern", model = "wane.model", base = "wane.model",
-  rules = "wane.rules", task = "wane.task", scores = "wane.table", column = "string", format = "string", factor = "number",
-  cache = "wane.cache", params = "table<string,wane.tensor>", dtype = "wane.dtype", stream = "string",
-  -- options
-  bits = "number", per = '"tensor"|"channel"|"token"', group_size = "integer", symmetric = "boolean", observer = "wane.observer",
-  convention = '"half"|"qmax"|"full"', scale_dtype = "wane.dtype", zero_dtype = "wane.dtype", type = "string", ema = "number",
-  grid = "integer", shrink = "number", norm = "number", damp = "number", act_order = '"static"|"group"|"none"',
-  precorrect = "number", spikes = "number|false", second = "wane.tensor", samples = "integer", length = "integer",
-  prompt = "string|wane.text", temperature = "number", top_k = "integer", top_p = "number", stop = "string|string[]",
-  weight = "wane.tensor|fun(layer: wane.layer): wane.tensor", forward = "fun(layer: wane.layer, x: wane.tensor): wane.tensor",
-  window = "integer", scale = "number", bias = "boolean", tied = "wane.layer", gguf = "string", writes = "string[]",
-  reads = "table<string, string>", values = "string[]", product = "string[]", watch = "wane.task", layers = "wane.pattern",
-  kind = "string", signs = "boolean", block = "integer", alpha = "number", over = "number", among = "integer",
-  tie = "string[]", choices = "wane.quantizer[]", bytes = "integer", items = "integer", label = "string",
+local NAMES = {
+  ["integer"] = "dim d1 d2 n k first last step width group_size grid samples length top_k window block among bytes items",
+  ["number"] = "p eps factor bits ema shrink norm damp precorrect temperature top_p scale alpha over",
+  ["string"] = "name path architecture column format stream type gguf kind label",
+  ["boolean"] = "symmetric bias signs", ["table"] = "config", ["string[]"] = "writes values product tie",
+  ["integer|integer[]"] = "shape", ["number|false"] = "spikes", ["string|string[]"] = "stop", ["string|wane.text"] = "prompt",
+  ["wane.tensor"] = "x second", ["number|wane.tensor"] = "y", ["wane.dtype"] = "dtype scale_dtype zero_dtype",
+  ["wane.pattern"] = "pattern layers", ["wane.model"] = "model base", ["wane.rules"] = "rules", ["wane.task"] = "task watch",
+  ["wane.table"] = "scores", ["wane.cache"] = "cache", ["wane.layer"] = "tied", ["wane.observer"] = "observer",
+  ["wane.quantizer[]"] = "choices", ["table<string,wane.tensor>"] = "params", ["table<string,string>"] = "reads",
+  ['"rising"|"falling"'] = "order", ['"tensor"|"channel"|"token"'] = "per", ['"half"|"qmax"|"full"'] = "convention",
+  ['"static"|"group"|"none"'] = "act_order",
+  ["wane.tensor|fun(layer: wane.layer): wane.tensor"] = "weight",
+  ["fun(layer: wane.layer, x: wane.tensor): wane.tensor"] = "forward",
 }
+local ARGUMENTS = { ["dim or list of dims"] = "integer|integer[]" }
+for type_, names in pairs(NAMES) do
+  for name in names:gmatch "%S+" do ARGUMENTS[name] = type_ end
+end
 
 local RESULTS = {
-  ["tensor, or a number over all"] = "wane.tensor|number", positions = "wane.tensor", ["values, positions"] = "wane.tensor, wane.tensor",
-  ["list of tensors"] = "wane.tensor[]", ["nested lists"] = "table", number = "number", string = "string", ["true or false"] = "boolean",
-  ["list of pairs"] = "integer[][]", ["list of layers"] = "wane.list", params = "table<string,wane.tensor>", codes = "wane.tensor",
-  class = "wane.class", stack = "wane.layer", ["true, or false and the first name that differs"] = "boolean, string?",
+  ["number"] = "number", ["string"] = "string", ["true or false"] = "boolean", ["nested lists"] = "table",
+  ["tensor, or a number over all"] = "wane.tensor|number", ["positions"] = "wane.tensor", ["codes"] = "wane.tensor",
+  ["values, positions"] = "wane.tensor, wane.tensor", ["list of tensors"] = "wane.tensor[]",
+  ["list of pairs"] = "integer[][]", ["list of layers"] = "wane.list", ["params"] = "table<string,wane.tensor>",
+  ["class"] = "wane.class", ["stack"] = "wane.layer",
+  ["true, or false and the first name that differs"] = "boolean, string?",
 }
 
 local HEAD = [[
@@ -59,13 +60,16 @@ local NATURE = {
   layer = { "---@overload fun(x: wane.tensor, ...): wane.tensor", "---@field [string] any" },
   text = { "---@operator len: integer", "---@field [integer] integer[]" },
   list = { "---@operator len: integer", "---@field [integer] any", "---@overload fun(_: any, last: any): any" },
-  table = { "---@operator len: integer", "---@field [integer] table<string, any>", "---@overload fun(_: any, last: any): table<string, any>" },
+  table = { "---@operator len: integer", "---@field [integer] table<string,any>",
+            "---@overload fun(_: any, last: any): table<string,any>" },
   quantizer = { "---@overload fun(options: table): wane.quantizer", "---@field [string] any" },
   observer = { "---@overload fun(options: table): wane.observer", "---@field [string] any" },
   solver = { "---@overload fun(options: table): wane.solver", "---@field [string] any" },
 }
 local PARENT = { quantized = "tensor", plan = "table" }
-for _, op in ipairs(ARITHMETIC) do table.insert(NATURE.tensor, ("---@operator %s(number|wane.tensor): wane.tensor"):format(op)) end
+for _, op in ipairs(ARITHMETIC) do
+  table.insert(NATURE.tensor, ("---@operator %s(number|wane.tensor): wane.tensor"):format(op))
+end
 for _, noun in ipairs { "score", "timing" } do
   NATURE[noun] = {}
   for _, op in ipairs { "add", "sub", "mul", "div" } do
@@ -113,7 +117,8 @@ end
 local function add_value(lines, entry, read)
   local noun = read.results
   lines[#lines + 1] = ("\n---@class wane.%s_%s: wane.%s"):format(entry.name, noun, noun)
-  lines[#lines + 1] = ("---@overload fun(options: %s): wane.%s_%s"):format(options_type(entry, read.options), entry.name, noun)
+  local options = options_type(entry, read.options)
+  lines[#lines + 1] = ("---@overload fun(options: %s): wane.%s_%s"):format(options, entry.name, noun)
   add_text(lines, entry)
   lines[#lines + 1] = ("---@type wane.%s_%s\nwane.%s = {}"):format(entry.name, noun, entry.name)
 end
@@ -134,7 +139,9 @@ local function add_function(lines, entry, read)
     lines[#lines + 1] = ("---@param options%s %s"):format(optional, options_type(entry, read.options))
   end
   if read.results then
-    for result in (result_type(entry, read.results) .. ", "):gmatch "(.-), " do lines[#lines + 1] = "---@return " .. result end
+    for result in (result_type(entry, read.results) .. ", "):gmatch "(.-), " do
+      lines[#lines + 1] = "---@return " .. result
+    end
   end
   local mark = entry.noun == "wane" and "." or ":"
   lines[#lines + 1] = ("function %s%s%s(%s) end"):format(entry.noun, mark, entry.name, table.concat(names, ", "))
@@ -144,7 +151,8 @@ local function add_class(lines, noun)
   local parent = PARENT[noun]
   lines[#lines + 1] = ""
   if noun ~= "wane" then lines[#lines + 1] = "--- " .. docs.NOUNS[noun][1] end
-  lines[#lines + 1] = noun == "wane" and "---@class wane" or "---@class wane." .. noun .. (parent and ": wane." .. parent or "")
+  local name = noun == "wane" and "wane" or "wane." .. noun
+  lines[#lines + 1] = "---@class " .. name .. (parent and ": wane." .. parent or "")
   for _, line in ipairs(NATURE[noun] or {}) do lines[#lines + 1] = line end
   for _, entry in ipairs(docs.of(noun)) do
     if entry.type then
@@ -165,7 +173,7 @@ function library.text()
     for _, entry in ipairs(docs.of(noun)) do
       local read = signature.read(entry.signature, entry.types)
       if entry.type then -- a field of its class
-      elseif value.class(core.metatable((require "wane")).__exports[entry.name]) and noun == "wane" then
+      elseif noun == "wane" and signature.is_value(read) then
         add_value(lines, entry, read)
       else
         add_function(lines, entry, read)

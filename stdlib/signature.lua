@@ -1,4 +1,4 @@
--- Signatures of the docs, read: "(x [, dim]) -> tensor", "{ bits = 8, per } -> quantizer", "(shape, { dtype }) -> tensor".
+-- Signatures of the docs, read: "(x [, dim]) -> tensor", "{ bits = 8, per } -> quantizer".
 local signature = {}
 
 -- The pieces of a list that commas part outside of brackets and quotes.
@@ -61,6 +61,13 @@ function signature.read(text, types)
     read_params(read, call:match "^%((.*)%)$" or "", types)
   end
   return read
+end
+
+local KINDS = { quantizer = true, observer = true, solver = true }
+
+-- Is what was read a value that can be called for a variant, such as wane.int?
+function signature.is_value(read)
+  return read.options ~= nil and #read.params == 0 and KINDS[read.results] == true
 end
 
 return signature

@@ -127,6 +127,7 @@ local function run_case(name, fn)
 end
 
 local function run_file(path)
+  core.restart_streams() -- what a file draws does not depend on the files before it
   counts = { passed = 0, failed = 0, skipped = 0, folder = path:match("^(.*)/[^/]*$") or "." }
   local environment = setmetatable({}, { __index = _G })
   for name, helper in pairs(helpers) do environment[name] = helper end

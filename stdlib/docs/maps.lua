@@ -70,15 +70,17 @@ return {
     { "logical_or", shapes = TWO, errors = BROADCAST,
       example = "wane.tensor { true, false }:logical_or(wane.tensor { false, false })  --> { true, false }" },
     { "logical_not", example = "wane.tensor { true, false }:logical_not()  --> { false, true }" },
-    { "lookup", dtypes = "x any numbers, read as positions; the result is f32, or the table's dtype",
+    { "lookup", dtypes = "x any numbers, read as positions; the result is f32 of a list, else the table's",
       errors = "a table of more than 256 entries or of something other than numbers",
       types = { table = "number[]|wane.tensor" },
       example = "wane.tensor { 2, 0, 9 }:lookup { 10, 20, 30 }  --> { 30, 10, 30 }" },
     { "to", 'x:to "cpu" and x:to "cuda" choose a device.',
-      dtypes = "any to any. A float beyond f16's range becomes infinite, beyond e4m3's NaN; to an integer it is cut "
-        .. "towards zero and kept within its range",
-      errors = "a dtype that is not one; a device that is not there (exit code 69)",
-      types = { dtype = "wane.dtype|wane.device" }, example = 'wane.tensor { 1.0009765625 }:to "bf16"  --> { 1 }' },
+      dtypes = "any to any. A float beyond the range of f16 or e5m2 becomes infinite, of e4m3 NaN; to an integer it"
+        .. " "
+        .. "is cut towards zero and kept within its range, NaN is 0; an integer to a narrower one keeps its low"
+        .. " bits", errors = "a dtype that is not one; a device that is not there (exit code 69)",
+      types = { dtype = "wane.dtype|wane.device" },
+      example = 'wane.tensor { 1.0009765625 }:to "bf16"  --> { 1 }' },
   },
   { "tensor", "comparisons, for Lua's own could only answer true or false", shapes = TWO, dtypes = DTYPES,
     errors = BROADCAST,

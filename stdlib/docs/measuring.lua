@@ -2,9 +2,9 @@
 return {
   { "wane", "measuring",
     { "task(protocol, data, { items }) -> task",
-      '"perplexity" takes a text, each sample one window; "wikitext2-gptq-2048" (papers: windows of 2,048) '
-        .. 'and "wikitext2-llamacpp-512" (llama.cpp: the last 255 of 512) a path. items: a fixed drawn subset. '
-        .. 'Nothing is downloaded.',
+      '"perplexity" takes a text, each sample one window; "wikitext2-gptq-2048" (papers: windows of 2,048)'
+        .. ' and "wikitext2-llamacpp-512" (llama.cpp: the last 255 of 512) a path. items: a fixed drawn subset.'
+        .. ' Nothing is downloaded.',
       errors = "a protocol that is not known, with the nearest; no such file (exit code 66)",
       types = { protocol = "string", data = "wane.text|string" },
       example = 'wane.task("perplexity", text)  --> "perplexity v1"' },
@@ -19,7 +19,9 @@ return {
       "The seconds a call takes, and its results; what f leaves pending among them is computed before the "
         .. "clock stops.", units = "seconds", errors = "an f that cannot be called; what f raises",
       types = { f = "function", ["..."] = "any", returns = "wane.timing, any" },
-      example = "seconds, x = wane.time(wane.eye, 2)\nx  --> { { 1, 0 }, { 0, 1 } }\nseconds >= 0 * seconds  --> true" },
+      example = "seconds, x = wane.time(wane.eye, 2)\n"
+        .. "x  --> { { 1, 0 }, { 0, 1 } }\n"
+        .. "seconds >= 0 * seconds  --> true" },
   },
   { "task", "what a task tells",
     { "protocol", "Its name.", type = "string", example = 'task.protocol  --> "perplexity"' },

@@ -14,8 +14,8 @@ return {
       example = 'model "layers.1.mlp.down_proj".weight.shape  --> { 16, 32 }' },
     { 'text(path, { samples, length, stream = "text" }) -> text',
       "Windows of exactly `length` tokens at drawn places; with `length` alone consecutive ones; without "
-        .. "options all of the file. A Lua string where a text is wanted is the text itself. Tokens are made by "
-        .. "the model that reads it.", units = "length counts tokens",
+        .. "options all of the file. A Lua string where a text is wanted is the text itself. Tokens are made by"
+        .. " the model that reads it.", units = "length counts tokens",
       errors = "no such file (exit code 66); fewer tokens than one window, told when a model reads it; samples "
         .. "without a length",
       example = 'file = io.open("abc.txt", "w")\n'
@@ -33,19 +33,23 @@ return {
     { "forward(tokens [, cache]) -> tensor",
       "The logits. tokens: a text, a list of ids or of lists of ids, a tensor, or a string.",
       shapes = "tokens [samples, length] to [samples, length, vocabulary]", dtypes = "tokens i32; logits f32",
-      errors = "samples of unequal length; an id outside of the vocabulary; more tokens than the model has positions;"
+      errors = "samples of unequal length; an id outside of the vocabulary; more tokens than the model has "
+        .. "positions;"
         .. " a cache of another batch", types = { tokens = "wane.tokens" },
       example = "model:forward({ 1, 2, 3 }).shape  --> { 1, 3, 64 }" },
-    { 'generate { prompt = "", samples = 1, length, temperature = 1, top_k, top_p, stop, stream = "generate"'
-        .. ' } -> text',
-      "A sample ends at end of text, `stop` or `length`, without a prompt at `length` only (its first token "
-        .. "is drawn after bos, else eos, else id 0). The text keeps the prompt or the first token, unscored. "
-        .. "temperature 0 is greedy.", units = "length counts new tokens; top_p is a share",
-      errors = "a length that the model's positions do not hold; no length without a prompt; stop without a tokenizer",
+    { 'generate { prompt = "", samples = 1, length, temperature = 1, top_k, top_p, stop, stream = '
+        .. '"generate" } -> text',
+      "A sample ends at end of text, `stop` or `length`, without a prompt at `length` only (its first "
+        .. "token is drawn after bos, else eos, else id 0). The text keeps the prompt or the first token, "
+        .. "unscored. temperature 0 is greedy.", units = "length counts new tokens; top_p is a share",
+      errors = "a length that the model's positions do not hold; no length without a prompt; stop without a "
+        .. "tokenizer",
       example = "text = model:generate { samples = 2, length = 8 }\n#text  --> 2\n#text[1]  --> 8" },
     { "cache() -> cache", "Keys and values of one batch, for model:forward to go on from.",
       errors = "none of its own",
-      example = "cache = model:cache()\nmodel:forward({ 1, 2 }, cache).shape  --> { 1, 2, 64 }\ncache.position  --> 2" },
+      example = "cache = model:cache()\n"
+        .. "model:forward({ 1, 2 }, cache).shape  --> { 1, 2, 64 }\n"
+        .. "cache.position  --> 2" },
     { "tokens(text) -> tensor", "Token ids of a text or a string.", shapes = "[samples, length]", dtypes = "i32",
       errors = "samples of unequal length; a string and no tokenizer", types = { text = "wane.text|string" },
       example = 'reader:tokens "cab"  --> { { 2, 0, 1 } }' },
@@ -71,8 +75,8 @@ return {
       errors = "layers that the format cannot hold, all at once, before a byte is written; a folder that cannot be "
         .. "made or is not wane's (exit code 73)", example = 'model:save("tiny", "safetensors")' },
     { "bits",
-      "Mean stored bits per weight, scales included, over the layers that rules gave a weight scheme; else "
-        .. "over all.", units = "bits", type = "number", example = "model.bits  --> 32\nsmall.bits  --> 6" },
+      "Mean stored bits per weight, scales included, over the layers that rules gave a weight scheme; else"
+        .. " over all.", units = "bits", type = "number", example = "model.bits  --> 32\nsmall.bits  --> 6" },
     { "bytes", "The stored size of all of it.", units = "bytes", type = "integer",
       example = "model.bytes  --> 28992" },
     { "config", "The keys of the checkpoint's config.json.", type = "table<string, any>",
@@ -84,8 +88,8 @@ return {
       example = 'model.architecture  --> "LlamaForCausalLM"' },
     { "tokenizer", "The tokenizer, or nil; model:tokens and model:text use it.", type = "table?",
       example = "model.tokenizer  --> nil" },
-    { "prefix", "The tokens that wane.prefix keeps in front of every text, as a string, or nil.", type = "string?",
-      example = "model.prefix  --> nil" },
+    { "prefix", "The tokens that wane.prefix keeps in front of every text, as a string, or nil.",
+      type = "string?", example = "model.prefix  --> nil" },
     { "metrics",
       "A table with a row for each solved layer: layer, weight, solver, error, sqnr (dB), clipped, damp, "
         .. "dead, tokens, seconds, kl; nil before wane.quantize.", type = "wane.table?",

@@ -11,7 +11,8 @@ return {
     { "Linear(inputs, outputs, { bias = false, tied }) -> layer",
       "A layer x [.., in] to [.., out]. tied: the layer whose weight it shares.",
       shapes = "weight [out, in], bias [out]", dtypes = "weights f32 until a model gives others",
-      errors = "sizes below 1; a tied layer of another shape", types = { inputs = "integer", outputs = "integer" },
+      errors = "sizes below 1; a tied layer of another shape",
+      types = { inputs = "integer", outputs = "integer" },
       example = "wane.Linear(4, 2)(wane.ones { 3, 4 }).shape  --> { 3, 2 }" },
     { "Embedding(rows, width) -> layer", "Token ids, which count from 0, to rows of its weight.",
       shapes = "weight [rows, width]; [..] to [.., width]", dtypes = "ids i32; the result has the weight's",
@@ -27,9 +28,9 @@ return {
       types = { config = "table?", Class = "wane.class" },
       example = "Half = wane.module \"Half\"\nfunction Half:forward(x) return x / 2 end\n#wane.stack(3, Half)  --> 3" },
     { "architecture(name, { model, gguf, writes, reads, values, product })",
-      "Registers what wane.load and wane.model make of a config.json that names it. writes: layers that add "
-        .. "to the residual stream; reads: norm = its readers; values: the pair around R2; product: the pair "
-        .. "around R4.", types = { model = "wane.class" },
+      "Registers what wane.load and wane.model make of a config.json that names it. writes: layers that "
+        .. "add to the residual stream; reads: norm = its readers; values: the pair around R2; product: the "
+        .. "pair around R4.", types = { model = "wane.class" },
       errors = "a model that is no class; names that are no patterns",
       example = "Copy = wane.module \"Copy\"\n"
         .. "function Copy:init(c) self.embed_tokens = wane.Embedding(c.vocab_size, c.vocab_size) end\n"

@@ -52,7 +52,8 @@ return {
       errors = WRONG .. "; a result of another kind or shape",
       example = "Mean = wane.observer(\"mean\", { per = \"tensor\" })\n"
         .. "function Mean:init() self.sum, self.count = 0, 0 end\n"
-        .. "function Mean:see(x) self.sum, self.count = self.sum + x:sum(), self.count + x.shape[1] * x.shape[2] "
+        .. "function Mean:see(x) self.sum, self.count = self.sum + x:sum(), self.count + x.shape[1] * "
+        .. "x.shape[2] "
         .. "end\n"
         .. "function Mean:result() return self.sum / self.count end\n"
         .. "math.abs(wane.observe(model, text, Mean)[1].mean) < 1  --> true" },

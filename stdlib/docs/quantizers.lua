@@ -9,9 +9,9 @@ return {
   { "wane", "quantizers", shapes = WEIGHT, errors = OPTIONS,
     { 'int { bits = 8, per, group_size, symmetric = true, observer, convention = "half", scale_dtype = '
         .. '"bf16", zero_dtype = "i8" } -> quantizer',
-      'Whole-number codes of 2 to 8 bits. convention, the scale of symmetric codes: "half" absmax / (2^bits '
-        .. '- 1) * 2, "qmax" absmax / (2^(bits-1) - 1), "full" a signed scale on the lowest code. symmetric = '
-        .. 'false: a zero point per scale.', options = GRAIN,
+      'Whole-number codes of 2 to 8 bits. convention, the scale of symmetric codes: "half" absmax / '
+        .. '(2^bits - 1) * 2, "qmax" absmax / (2^(bits-1) - 1), "full" a signed scale on the lowest code. '
+        .. 'symmetric = false: a zero point per scale.', options = GRAIN,
       dtypes = "codes u8; scale and zero in scale_dtype and zero_dtype", units = "bits per code",
       source = "half: GPTQ, compressed-tensors; qmax: QuaRot, AWQ; full: AutoRound",
       example = 'int4 = wane.int { bits = 4, group_size = 64 }\nint4 { observer = wane.mse }  --> "int4 g64 mse"' },
@@ -32,17 +32,18 @@ return {
       options = "the blocks of the format", dtypes = "codes of 4 bits", source = "OCP Microscaling formats 1.0",
       example = 'wane.mxfp4  --> "mxfp4"' },
     { 'gguf { type = "Q8_0", observer } -> quantizer',
-      'A GGUF block type by its own name: "Q4_0", "Q4_K", "Q6_K", "IQ4_NL" ...', options = "the blocks of the type",
-      dtypes = "the type's own codes and scales", source = "llama.cpp's GGUF",
+      'A GGUF block type by its own name: "Q4_0", "Q4_K", "Q6_K", "IQ4_NL" ...',
+      options = "the blocks of the type", dtypes = "the type's own codes and scales", source = "llama.cpp's GGUF",
       example = 'wane.gguf { type = "Q4_K" }.type  --> "Q4_K"' },
-    { 'quantizer(name, { bits = 8, per, group_size, observer, scale_dtype = "bf16", zero_dtype = "i8", ... '
-        .. '}) -> quantizer',
+    { 'quantizer(name, { bits = 8, per, group_size, observer, scale_dtype = "bf16", zero_dtype = "i8", ...'
+        .. ' }) -> quantizer',
       "A quantizer of one's own: function Q:fit(w, seen) gives params, a table of tensors [rows, 1]; "
-        .. "Q:encode(w, params) whole numbers 0 to 2^bits - 1; Q:decode(codes, params) values. A row of w is what"
-        .. " shares one set of parameters. encode and decode are maps only, traced once: no reductions, and no "
-        .. "`if` or `==` on tensors. Options of one's own are fields of self.", options = GRAIN,
+        .. "Q:encode(w, params) whole numbers 0 to 2^bits - 1; Q:decode(codes, params) values. A row of w is "
+        .. "what shares one set of parameters. encode and decode are maps only, traced once: no reductions, and"
+        .. " no `if` or `==` on tensors. Options of one's own are fields of self.", options = GRAIN,
       shapes = "w [rows, m]", dtypes = "w f32; codes u8; params in scale_dtype, zero in zero_dtype",
-      errors = "a value asked for while tracing, at its line; params or codes of another kind or shape; codes outside"
+      errors = "a value asked for while tracing, at its line; params or codes of another kind or shape; codes "
+        .. "outside"
         .. " of 0 to 2^bits - 1",
       example = "Sign = wane.quantizer(\"sign\", { bits = 1 })\n"
         .. "function Sign:fit(w) return { scale = w:abs():mean(2) } end\n"
@@ -57,8 +58,10 @@ return {
       shapes = "w [out, in]; params [rows, 1], a row for each scale",
       dtypes = "w floats; params f32, rounded to what is stored", types = { w = "wane.tensor", seen = "table" },
       example = "wane.int { bits = 4 }:fit(wane.tensor { { -7.5, 7.5 } }).scale  --> { { 1 } }" },
-    { "encode(w, params) -> codes", "Whole numbers 0 to 2^bits - 1.", dtypes = "u8", types = { w = "wane.tensor" },
-      example = "q, w = wane.int { bits = 4 }, wane.tensor { { -7.5, 7.5 } }\nq:encode(w, q:fit(w))  --> { { 0, 15 } }" },
+    { "encode(w, params) -> codes", "Whole numbers 0 to 2^bits - 1.", dtypes = "u8",
+      types = { w = "wane.tensor" },
+      example = "q, w = wane.int { bits = 4 }, wane.tensor { { -7.5, 7.5 } }\n"
+        .. "q:encode(w, q:fit(w))  --> { { 0, 15 } }" },
     { "decode(codes, params) -> tensor", "The values that codes stand for.", dtypes = "f32",
       types = { codes = "wane.tensor" },
       example = "q, w = wane.int { bits = 4 }, wane.tensor { { -7.5, 7.5 } }\n"

@@ -2,14 +2,15 @@
 return {
   { "wane", "solvers", errors = "an unknown option, with the valid ones and the nearest",
     { "rtn {} -> solver",
-      "Rounds to nearest, with the range that the quantizer's observer finds. It needs no text.", options = "none",
-      source = "project",
-      example = "q, w = wane.int { bits = 4 }, wane.randn { 4, 8 }\nwane.rtn:solve(w, q):same(q:quantize(w))  --> true" },
+      "Rounds to nearest, with the range that the quantizer's observer finds. It needs no text.",
+      options = "none", source = "project",
+      example = "q, w = wane.int { bits = 4 }, wane.randn { 4, 8 }\n"
+        .. "wane.rtn:solve(w, q):same(q:quantize(w))  --> true" },
     { 'gptq { damp = 0.01, act_order = "static", precorrect = 0.5, spikes = 64 } -> solver',
-      "Column by column; each error is repaid by the columns that follow. act_order: \"static\" columns by "
-        .. "falling diagonal, group parameters fitted once; \"group\" whole groups by their largest diagonal; \""
-        .. "none\" as they stand. precorrect: the share of the correction for inputs changed by earlier layers. "
-        .. "spikes: tokens above this ratio are left out of the damping's mean.",
+      "Column by column; each error is repaid by the columns that follow. act_order: \"static\" columns by"
+        .. " falling diagonal, group parameters fitted once; \"group\" whole groups by their largest diagonal; "
+        .. "\"none\" as they stand. precorrect: the share of the correction for inputs changed by earlier "
+        .. "layers. spikes: tokens above this ratio are left out of the damping's mean.",
       options = "damp is a share of the mean diagonal; precorrect 0 keeps no original inputs; spikes = false leaves "
         .. "none out", source = "GPTQ, arXiv 2210.17323; GPTAQ, arXiv 2504.02692",
       errors = "no text; a Cholesky that fails after damp was raised 4 times",
@@ -26,8 +27,8 @@ return {
         .. "function Plain:solve(w, quantizer) return quantizer:quantize(w * self.scale) end\n"
         .. "Plain { scale = 2 }.scale  --> 2" },
     { "sweep(w, u, quantizer, { order, params, second }) -> tensor, errors",
-      "For each column j: code it, e_j = (w_j - value) / u_jj, w_k -= e_j u_jk for k > j; quantizer:fit at "
-        .. "each group's entry on the updated weights, unless params are given. order: positions; second: a "
+      "For each column j: code it, e_j = (w_j - value) / u_jj, w_k -= e_j u_jk for k > j; quantizer:fit at"
+        .. " each group's entry on the updated weights, unless params are given. order: positions; second: a "
         .. "further triangle, applied to w_j.", shapes = "w [out, in], u [in, in] upper; errors [out, in]",
       dtypes = "f32", errors = "shapes that do not fit; a quantizer whose maps take more than 64 operations",
       source = "GPTQ, arXiv 2210.17323; second: GPTAQ, arXiv 2504.02692",

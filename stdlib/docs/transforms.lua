@@ -2,8 +2,8 @@
 return {
   { "wane", "from model to model",
     { 'rotate(model, { ..., kind = "hadamard", signs = true, block, stream = "rotate" }) -> model',
-      'The rotations named: "r1" residual stream, "r2" values, "r3" queries and keys, "r4" down_proj inputs.'
-        .. ' Folds norms first.\n'
+      'The rotations named: "r1" residual stream, "r2" values, "r3" queries and keys, "r4" down_proj '
+        .. 'inputs. Folds norms first.\n'
         .. 'wane.rotate(model, { "r1", "r2" })',
       errors = "twice the same; a size without a transform; after wane.smooth across it",
       source = "QuaRot, arXiv 2404.00456; SpinQuant, arXiv 2405.16406", types = { ["..."] = "string" },
@@ -27,14 +27,17 @@ return {
         .. "tie: the layers of a block that one of these patterns matches choose together.",
       units = "kl in nats per token", errors = "a pattern that matches nothing; no choices",
       types = { text = "wane.text|string" },
-      example = 'scores = wane.sensitivity(model, text, { layers = "*.mlp.down_proj", choices = { wane.int { bits = 4 '
+      example = 'scores = wane.sensitivity(model, text, { layers = "*.mlp.down_proj", choices = { wane.int { bits = '
+        .. '4 '
         .. '}, wane.int } })\n'
         .. '#scores  --> 4' },
     { "allocate(scores, { bits, bytes }) -> rules",
       "The choices with the least summed kl within a budget of mean bits or of bytes.",
-      units = "bits per weight, or bytes", errors = "no choice fits: the least that would; neither bits nor bytes",
-      source = "Lagrangian, then exact", types = { scores = "wane.table" },
-      example = 'scores = wane.sensitivity(model, text, { layers = "*.mlp.down_proj", choices = { wane.int { bits = 4 '
+      units = "bits per weight, or bytes",
+      errors = "no choice fits: the least that would; neither bits nor bytes", source = "Lagrangian, then exact",
+      types = { scores = "wane.table" },
+      example = 'scores = wane.sensitivity(model, text, { layers = "*.mlp.down_proj", choices = { wane.int { bits = '
+        .. '4 '
         .. '}, wane.int } })\n'
         .. 'wane.allocate(scores, { bits = 7 }):plan(model).bits <= 7  --> true' },
   },
