@@ -1977,6 +1977,7 @@ function wane.observe(model, text, observers, options) end
 
 ---@class wane.int_quantizer: wane.quantizer
 ---@overload fun(options: { bits?: number, per?: "tensor"|"channel"|"token", group_size?: integer, symmetric?: boolean, observer?: wane.observer, convention?: "half"|"qmax"|"full", scale_dtype?: wane.dtype, zero_dtype?: wane.dtype }): wane.int_quantizer
+
 --- Whole-number codes of 2 to 8 bits. convention, the scale of symmetric codes: "half" absmax / (2^bits - 1) * 2, "qmax" absmax / (2^(bits-1) - 1), "full" a signed scale on the lowest code. symmetric = false: a zero point per scale.
 --- - options: per ("tensor", "channel", "token") or group_size; giving one drops the other. Default: a weight per channel, an input per token
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -1993,6 +1994,7 @@ wane.int = {}
 
 ---@class wane.fp8_quantizer: wane.quantizer
 ---@overload fun(options: { format?: string, per?: "tensor"|"channel"|"token", group_size?: integer, observer?: wane.observer, scale_dtype?: wane.dtype }): wane.fp8_quantizer
+
 --- Floats of 8 bits with a scale, "e4m3" (largest 448) or "e5m2" (largest 57344); values beyond saturate.
 --- - options: per ("tensor", "channel", "token") or group_size; giving one drops the other. Default: a weight per channel, an input per token
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -2007,6 +2009,7 @@ wane.fp8 = {}
 
 ---@class wane.nf4_quantizer: wane.quantizer
 ---@overload fun(options: { per?: "tensor"|"channel"|"token", group_size?: integer, observer?: wane.observer, scale_dtype?: wane.dtype }): wane.nf4_quantizer
+
 --- 16 levels at quantiles of the normal distribution, scaled by the absmax of a group.
 --- - options: per ("tensor", "channel", "token") or group_size; giving one drops the other. Default: a weight per channel, an input per token
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -2021,6 +2024,7 @@ wane.nf4 = {}
 
 ---@class wane.nvfp4_quantizer: wane.quantizer
 ---@overload fun(options: { observer?: wane.observer }): wane.nvfp4_quantizer
+
 --- e2m1 codes in blocks of 16 with an e4m3 scale, and an f32 scale for the tensor.
 --- - options: the blocks of the format
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -2035,6 +2039,7 @@ wane.nvfp4 = {}
 
 ---@class wane.mxfp4_quantizer: wane.quantizer
 ---@overload fun(options: { observer?: wane.observer }): wane.mxfp4_quantizer
+
 --- e2m1 codes in blocks of 32 with a power of two as scale.
 --- - options: the blocks of the format
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -2049,6 +2054,7 @@ wane.mxfp4 = {}
 
 ---@class wane.gguf_quantizer: wane.quantizer
 ---@overload fun(options: { type?: string, observer?: wane.observer }): wane.gguf_quantizer
+
 --- A GGUF block type by its own name: "Q4_0", "Q4_K", "Q6_K", "IQ4_NL" ...
 --- - options: the blocks of the type
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -2080,6 +2086,7 @@ function wane.quantizer(name, options) end
 
 ---@class wane.minmax_observer: wane.observer
 ---@overload fun(options: { ema?: number, per?: "tensor"|"channel"|"token" }): wane.minmax_observer
+
 --- Lowest and highest. ema: a moving range, each sample weighing this much; nil: the true extremes.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2095,6 +2102,7 @@ wane.minmax = {}
 
 ---@class wane.absmax_observer: wane.observer
 ---@overload fun(options: { per?: "tensor"|"channel"|"token" }): wane.absmax_observer
+
 --- Largest magnitude.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2109,6 +2117,7 @@ wane.absmax = {}
 
 ---@class wane.percentile_observer: wane.observer
 ---@overload fun(options: { p?: number, per?: "tensor"|"channel"|"token" }): wane.percentile_observer
+
 --- The range of the p-th percentile of magnitudes, exact; interpolated between neighbours.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2124,6 +2133,7 @@ wane.percentile = {}
 
 ---@class wane.mse_observer: wane.observer
 ---@overload fun(options: { grid?: integer, shrink?: number, norm?: number, per?: "tensor"|"channel"|"token" }): wane.mse_observer
+
 --- Of the ranges p * (lo, hi), p = 1 - i / grid down to 1 - shrink, the one with the least sum of |rounded - x|^norm.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2141,6 +2151,7 @@ wane.mse = {}
 
 ---@class wane.imatrix_observer: wane.observer
 ---@overload fun(options: { norm?: number, per?: "tensor"|"channel"|"token" }): wane.imatrix_observer
+
 --- As wane.mse, each column weighing the mean square of its input channel; weights only, needs a text.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2155,6 +2166,7 @@ wane.imatrix = {}
 
 ---@class wane.block_mse_observer: wane.observer
 ---@overload fun(options: { per?: "tensor"|"channel"|"token" }): wane.block_mse_observer
+
 --- The range with the least error of the block's output; inputs only.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2168,6 +2180,7 @@ wane.block_mse = {}
 
 ---@class wane.token_ratio_observer: wane.observer
 ---@overload fun(options: { per?: "tensor"|"channel"|"token" }): wane.token_ratio_observer
+
 --- The largest token over the median token, by absmax; the mean over samples.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2183,6 +2196,7 @@ wane.token_ratio = {}
 
 ---@class wane.mean_square_observer: wane.observer
 ---@overload fun(options: { per?: "tensor"|"channel"|"token" }): wane.mean_square_observer
+
 --- Mean of x^2.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2197,6 +2211,7 @@ wane.mean_square = {}
 
 ---@class wane.hessian_observer: wane.observer
 ---@overload fun(options: { per?: "tensor"|"channel"|"token" }): wane.hessian_observer
+
 --- Mean of x x^T over the tokens, for solvers.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [tokens, channels] to [channels, channels]
@@ -2211,6 +2226,7 @@ wane.hessian = {}
 
 ---@class wane.cross_observer: wane.observer
 ---@overload fun(options: { per?: "tensor"|"channel"|"token" }): wane.cross_observer
+
 --- Mean of x0 x^T over the tokens, x0 the input in the original model, for solvers.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x0 and x [tokens, channels] to [channels, channels]
@@ -2242,6 +2258,7 @@ function wane.observer(name, options) end
 
 ---@class wane.rtn_solver: wane.solver
 ---@overload fun(options: table): wane.rtn_solver
+
 --- Rounds to nearest, with the range that the quantizer's observer finds. It needs no text.
 --- - options: none
 --- - errors: an unknown option, with the valid ones and the nearest
@@ -2255,6 +2272,7 @@ wane.rtn = {}
 
 ---@class wane.gptq_solver: wane.solver
 ---@overload fun(options: { damp?: number, act_order?: "static"|"group"|"none", precorrect?: number, spikes?: number|false }): wane.gptq_solver
+
 --- Column by column; each error is repaid by the columns that follow. act_order: "static" columns by falling diagonal, group parameters fitted once; "group" whole groups by their largest diagonal; "none" as they stand. precorrect: the share of the correction for inputs changed by earlier layers. spikes: tokens above this ratio are left out of the damping's mean.
 --- - options: damp is a share of the mean diagonal; precorrect 0 keeps no original inputs; spikes = false leaves none out
 --- - errors: no text; a Cholesky that fails after damp was raised 4 times

@@ -318,7 +318,8 @@ function check.text(text, path)
                  call = function(type_, at) walk:check_options(type_, at) end }
   local i = 1
   while i <= #walk.tokens do i = walk:step(i) end
-  table.sort(walk.findings, function(a, b) return a.line < b.line end)
+  for n, finding in ipairs(walk.findings) do finding.n = n end
+  table.sort(walk.findings, function(a, b) return a.line < b.line or a.line == b.line and a.n < b.n end)
   return walk.findings
 end
 

@@ -17,15 +17,29 @@ docs.PARTS = { "options", "shapes", "dtypes", "units", "errors", "source", "exam
 docs.NOUNS = {
   wane = { "the module: local wane = require \"wane\"", as = "wane" },
   tensor = { "an array with shape, dtype and device; a value. Made by wane.tensor, wane.randn, arithmetic, layer.weight",
-             as = "x" },
-  buffer = { "a mutable array. Made by wane.buffer(x)", as = "b" },
+             as = "x", rules = {
+    "+ - * / % ^ and unary minus take tensors and numbers, and broadcast. A number takes the tensor's dtype. Of two float "
+      .. "dtypes the wider wins, bf16 with f16 gives f32; integers stay integers and wrap in their width; bool counts as i32; "
+      .. "integer / integer is f32, an integer % 0 is 0.",
+    "Every operation rounds to its result's dtype, to nearest even, fused or not. f64 is for oracles and folds, on the CPU.",
+    "x[{ {1, 4}, {} }] is rows 1 to 4 and all columns, a view; x[{ 3, {} }] row 3, x[-1] the last; {5, 4} is empty; #x is "
+      .. "the first size. x:with(place, v) is x with v there: a tensor is a value.",
+    "x < y and x == y cannot answer for every element: x:lt(y) le gt ge eq ne do, x:same(y) answers once. `if x` always "
+      .. "holds; x:any() and x:all() give true or false.",
+    "NaN wins in min, max, absmax, maximum and minimum, equals nothing, and sorts as the largest.",
+  } },
+  buffer = { "a mutable array. Made by wane.buffer(x)", as = "b", rules = {
+    "b[{ rows, cols }] = v writes; b[{ rows, cols }] reads a tensor, b[{}] all of it. A view that is read after its buffer "
+      .. "was written is an error that names both lines." } },
   quantized = { "a tensor of codes and parameters; in arithmetic it is its values. Made by quantizer:quantize(w)",
                 as = "q" },
   model = { "named modules with weights; a value. Made by wane.load and wane.model; model \"name\" is a layer",
             as = "model" },
   layer = { "a part of a model that has a weight. Made by model \"name\", model:layers(pattern); layer(x) runs it",
             as = "layer" },
-  text = { "samples to calibrate on or to score. Made by wane.text and model:generate", as = "text" },
+  text = { "samples to calibrate on or to score. Made by wane.text and model:generate", as = "text", rules = {
+    "#text counts samples; once a model has read it, text[1] is the list of token ids of one and `for ids in text do` "
+      .. "walks them. A Lua string where a text is wanted is the text itself." } },
   cache = { "keys and values of one batch; mutable. Made by model:cache()", as = "cache" },
   rules = { "what to do to which layer. Made by wane.rules and wane.allocate", as = "rules" },
   plan = { "a table of what rules do to each layer of a model. Made by rules:plan(model)", as = "plan" },
@@ -35,10 +49,13 @@ docs.NOUNS = {
                as = "observer" },
   solver = { "how the codes of one weight are chosen. Made by wane.rtn, wane.gptq, wane.solver", as = "solver" },
   task = { "a named protocol over data. Made by wane.task", as = "task" },
-  score = { "a number with its standard error. Made by wane.evaluate, wane.compare, table:mean", as = "score" },
+  score = { "a number with its standard error. Made by wane.evaluate, wane.compare, table:mean", as = "score", rules = {
+    "a + b, a - b, a * 2, a / 2 and -a carry the error along, item by item on the same items, which is what makes a "
+      .. "difference paired; a - b of other items or another protocol is an error. a < b compares values." } },
   comparison = { "two models on the same items. Made by wane.compare", as = "c" },
   timing = { "seconds, usable as a number. Made by wane.time", as = "t" },
-  table = { "rows with named columns. Made by wane.table, wane.observe; t[i], #t, for row in t do", as = "t" },
+  table = { "rows with named columns. Made by wane.table, wane.observe; t[i], #t, for row in t do", as = "t", rules = {
+    "A row's columns are its fields: t[1].layer. A table cannot be assigned to; t:add { ... } adds a row." } },
   chart = { "a picture of a table or of a tensor's values; print draws it. Made by table:chart and x:hist",
             as = "chart" },
   list = { "items that can be walked: for x in list do, #list, list[1], list[-1]. Made by model:layers, table:outliers",

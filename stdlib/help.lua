@@ -70,7 +70,9 @@ end
 
 -- All that a noun has, by the sections of the docs.
 local function noun_text(noun)
-  local parts = { noun .. ": " .. docs.NOUNS[noun][1] }
+  local lines = { noun .. ": " .. docs.NOUNS[noun][1] }
+  for _, rule in ipairs(docs.NOUNS[noun].rules or {}) do wrapped(lines, "  ", rule) end
+  local parts = { table.concat(lines, "\n") }
   for _, section in ipairs(docs.sections()) do
     if section.noun == noun then parts[#parts + 1] = section_text(section) end
   end
@@ -155,7 +157,7 @@ local function about_name(name)
   if first then return entry_text(first) .. "\nsee also " .. table.concat(texts, ", ") end
   if #texts > 0 then return table.concat(texts, "\n\n") end
   for _, section in ipairs(docs.sections()) do
-    if section.title == name then texts[#texts + 1] = section_text(section) end
+    if section.title:match "^[^,]*" == name then texts[#texts + 1] = section_text(section) end
   end
   if #texts == 0 then unknown(name, word) end
   return table.concat(texts, "\n\n")

@@ -118,7 +118,7 @@ local function add_value(lines, entry, read)
   local noun = read.results
   lines[#lines + 1] = ("\n---@class wane.%s_%s: wane.%s"):format(entry.name, noun, noun)
   local options = options_type(entry, read.options)
-  lines[#lines + 1] = ("---@overload fun(options: %s): wane.%s_%s"):format(options, entry.name, noun)
+  lines[#lines + 1] = ("---@overload fun(options: %s): wane.%s_%s\n"):format(options, entry.name, noun)
   add_text(lines, entry)
   lines[#lines + 1] = ("---@type wane.%s_%s\nwane.%s = {}"):format(entry.name, noun, entry.name)
 end

@@ -30,7 +30,7 @@ return {
     { "items", "The size of the drawn subset, or nil: all.", type = "integer?",
       example = 'wane.task("perplexity", text, { items = 2 }).items  --> 2' },
   },
-  { "score", "a score adds, subtracts, divides by numbers, with its error; a difference on the same items is paired",
+  { "score", "what a score tells",
     { "value", "The number.", type = "number", example = "wane.evaluate(model, task).value > 1  --> true" },
     { "error", "Its standard error, NaN of one item.", units = "as value", type = "number",
       source = "the delta method over the items' influences",

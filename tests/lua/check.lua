@@ -120,6 +120,25 @@ case("tokens", function()
   equal(lua_tokens.string(lua_tokens.of "wane"[1]), nil)
 end)
 
+case("the command prints findings by file and line; its result is the exit code", function()
+  local good, bad, note = scratch "good.lua", scratch "bad.lua", scratch "note.lua"
+  core.publish(good, HEAD .. "print(wane.ones(2))\n")
+  core.publish(bad, HEAD .. "local x = wane.ones(2)\nif x then print(wane.zeroes(1)) end\n")
+  core.publish(note, HEAD .. "local m = wane.prefix\n")
+  local function run(...)
+    local lines, before = {}, print
+    rawset(_G, "print", function(line) lines[#lines + 1] = line end)
+    local ok, code = pcall(checker.command, ...)
+    rawset(_G, "print", before)
+    return ok and code or code.fault, table.concat(lines, "\n")
+  end
+  equal({ run(good) }, { 0, "" })
+  equal({ run(note) }, { 0, note .. ":2: note: not supported yet: wane.prefix" })
+  equal({ run(good, bad) }, { 1, ("%s:3: 'if' on the tensor 'x' always holds\n  hint   x:any() or x:all() gives true or "
+    .. "false\n%s:3: wane: no 'zeroes'; did you mean 'zeros'?"):format(bad, bad) })
+  equal(run(scratch "missing.lua"), 66)
+end)
+
 local function scripts_of(folder)
   local paths = {}
   for _, name in ipairs(core.list(folder)) do

@@ -281,6 +281,20 @@ case("every example runs and gives what it says", function()
   if #waiting > 0 then print("  not supported yet: " .. table.concat(waiting, ", ")) end
 end)
 
+case("what is said of all tensors holds", function()
+  local function dtype(a, b) return (wane.ones(1, { dtype = a }) * wane.ones(1, { dtype = b })).dtype end
+  equal({ dtype("bf16", "f16"), dtype("bf16", "f32"), dtype("i8", "i32"), dtype("i8", "bf16"), dtype("bool", "bool") },
+        { "f32", "f32", "i32", "bf16", "i32" })
+  local i = wane.tensor({ 127, 7 }, { dtype = "i8" })
+  equal((i + 1):totable(), { -128, 8 })
+  equal((i / i).dtype, "f32")
+  equal((i % 0):totable(), { 0, 0 })
+  local x = wane.tensor { 1, 0 / 0, 3 }
+  for _, name in ipairs { "min", "max", "absmax" } do check(x[name](x) ~= x[name](x), name) end
+  check(not x:eq(x):all() and x:sort()[-1]:isnan():all())
+  equal(wane.ones { 5, 2 }[{ { 5, 4 }, {} }].shape, { 0, 2 })
+end)
+
 case("a wrong example, a wrong number and a wrong error are found", function()
   local environment = { wane = wane }
   fails(function() run_lines("x", "wane.ones(2)  --> { 1, 2 }", environment) end)
@@ -316,6 +330,7 @@ case("help lists tensor methods by the groups of the language's table", function
   end
   for _, name in ipairs(core.tensor_fields()) do check(text:find("%f[%w_]x[.:]" .. name .. "%f[^%w_]"), name) end
   equal(help.about(wane.ones(2)), text)
+  check(help.about "comparisons":find "\n  x:lt%(y%) ")
 end)
 
 case("help by value", function()
