@@ -38,7 +38,7 @@ std::pair<Tensor, Tensor> topk(const Tensor& x, int64_t k, int dim);
 Tensor quantile(const Tensor& x, double p, int dim);
 double quantile_all(const Tensor& x, double p);
 std::vector<int64_t> histogram(const Tensor& x, double lo, double hi, int64_t bins);
-Tensor hadamard(const Tensor& x, int dim);
+Tensor hadamard(const Tensor& x, int dim, bool transposed = false); // transposed: by H^T, takes H back
 Tensor softmax(const Tensor& x, int dim);
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps); // in f32, rounded once to x's dtype
 Tensor logsumexp(const Tensor& x, int dim);

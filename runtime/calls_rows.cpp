@@ -94,7 +94,7 @@ std::vector<int64_t> histogram(const Tensor& x, double lo, double hi, int64_t bi
   return counts;
 }
 
-Tensor hadamard(const Tensor& x, int dim) {
+Tensor hadamard(const Tensor& x, int dim, bool transposed) {
   check_dim("hadamard", x, dim);
   if (!is_float(x.dtype()))
     throw error("hadamard: floats expected, got {}", name_of(x.dtype())).note("tensor", describe(x));
@@ -102,7 +102,8 @@ Tensor hadamard(const Tensor& x, int dim) {
   Tensor in = dim_last(x, dim);
   Tensor out = empty(in.shape(), x.dtype(), "hadamard");
   span.moves(in, out);
-  if (in.count() > 0) cpu::hadamard_rows(in.dtype(), in.bytes(), out.bytes(), rows_of(in), in.shape().back());
+  if (in.count() > 0)
+    cpu::hadamard_rows(in.dtype(), in.bytes(), out.bytes(), rows_of(in), in.shape().back(), transposed);
   return dim_back(out, dim);
 }
 

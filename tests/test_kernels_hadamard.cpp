@@ -106,3 +106,31 @@ TEST_CASE("hadamard: sizes without a transform are refused by name") {
                        Error);
   hadamard_rows(DType::f32, x, x, 0, 4);
 }
+
+TEST_CASE("hadamard transposed takes the transform back, also where H is not symmetric") {
+  for (int64_t n : {1, 4, 12, 20, 28, 60, 240, 400, 960}) { // 12, 20 and 60 are of Paley's first kind
+    const auto x = drawn(size_t(3 * n), unsigned(n));
+    std::vector<float> there(x.size()), back(x.size());
+    hadamard_rows(DType::f32, x.data(), there.data(), 3, n);
+    hadamard_rows(DType::f32, there.data(), back.data(), 3, n, true);
+    double off = 0;
+    for (size_t i = 0; i < x.size(); i++) off = std::max(off, std::abs(double(x[i]) - back[i]));
+    CAPTURE(n);
+    CHECK(off < 2e-6);
+  }
+  std::vector<float> eye(144), h(144), t(144);
+  for (size_t i = 0; i < 12; i++) eye[i * 13] = 1;
+  hadamard_rows(DType::f32, eye.data(), h.data(), 12, 12);
+  hadamard_rows(DType::f32, eye.data(), t.data(), 12, 12, true);
+  bool symmetric = true;
+  for (size_t i = 0; i < 144; i++) {
+    CHECK(h[i] == t[i % 12 * 12 + i / 12]);
+    symmetric &= h[i] == t[i];
+  }
+  CHECK_FALSE(symmetric);
+}
+
+TEST_CASE("has_hadamard says which sizes have a transform") {
+  for (int64_t n : {1, 2, 12, 36, 576, 1536, 12288, 18944, 25600}) CHECK(has_hadamard(n));
+  for (int64_t n : {-4, 0, 3, 6, 18, 172, 11008}) CHECK_FALSE(has_hadamard(n));
+}

@@ -96,23 +96,30 @@ void search(int64_t odd, int64_t power, int64_t largest, std::vector<int64_t>& o
   }
 }
 
-Plan plan_for(int64_t n) {
+// Its cost is infinite when there is none.
+Plan best_plan(int64_t n) {
   int64_t odd = n, power = 1;
   for (; odd % 2 == 0; odd /= 2) power *= 2;
   std::vector<int64_t> orders;
   Plan best;
   search(odd, power, odd, orders, best);
+  return best;
+}
+
+Plan plan_for(int64_t n) {
+  Plan best = best_plan(n);
   if (best.cost == INFINITY) throw error("not supported: hadamard of size {}", n);
   return best;
 }
 
 struct Factor {
   int64_t m, width;
-  std::vector<int32_t> terms; // column a of H: the source row of each term, m further where it is negative
+  std::vector<int32_t> terms; // column a of H (of H^T: row a): the source row of each, m more where negative
 };
 
 template <class T>
-void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t n, const Plan& plan) {
+void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t n, const Plan& plan,
+                    bool transposed) {
   const HadamardKernels<T>& k = hadamard_kernels().of<T>();
   std::vector<Factor> factors;
   int64_t width = plan.power, largest = 0;
@@ -121,7 +128,8 @@ void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t
     const auto h = paley_matrix(*m);
     for (int64_t a = 0; a < *m; a++)
       for (int64_t b = 0; b < *m; b++)
-        f.terms[size_t(a * *m + b)] = int32_t(h[size_t(b * *m + a)] > 0 ? b : b + *m);
+        f.terms[size_t(a * *m + b)] =
+            int32_t(h[size_t(transposed ? a * *m + b : b * *m + a)] > 0 ? b : b + *m);
     factors.push_back(std::move(f));
     largest = std::max(largest, *m);
   }
@@ -144,14 +152,18 @@ void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t
 
 } // namespace
 
-void hadamard_rows(DType dtype, const void* x, void* out, int64_t rows, int64_t n) {
+bool has_hadamard(int64_t n) { return n >= 1 && best_plan(n).cost < INFINITY; }
+
+void hadamard_rows(DType dtype, const void* x, void* out, int64_t rows, int64_t n, bool transposed) {
   if (!is_float(dtype)) throw error("hadamard: not supported: {}; floats are", name_of(dtype));
   if (n < 1) throw error("not supported: hadamard of size {}", n);
   const Plan plan = plan_for(n);
   if (dtype == DType::f64)
-    transform_rows<double>(dtype, static_cast<const char*>(x), static_cast<char*>(out), rows, n, plan);
+    transform_rows<double>(dtype, static_cast<const char*>(x), static_cast<char*>(out), rows, n, plan,
+                           transposed);
   else
-    transform_rows<float>(dtype, static_cast<const char*>(x), static_cast<char*>(out), rows, n, plan);
+    transform_rows<float>(dtype, static_cast<const char*>(x), static_cast<char*>(out), rows, n, plan,
+                          transposed);
 }
 
 } // namespace wane::cpu

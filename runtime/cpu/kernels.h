@@ -88,8 +88,10 @@ void reduce_strided(Reduce, DType in, const void* x, void* out, DType out_dtype,
                     int64_t inner);
 
 // x H / sqrt(n), row by row, in f32 (f64 for f64). n: a power of two times 1 or an order that Paley's
-// constructions give (12, 20, 28, 36, ...). Error: not supported: hadamard of size n.
-void hadamard_rows(DType, const void* x, void* out, int64_t rows, int64_t n);
+// constructions give (12, 20, 28, 36, ...). transposed: x H^T / sqrt(n), which takes the first back; H is
+// symmetric only where no order is of Paley's first kind. Error: not supported: hadamard of size n.
+void hadamard_rows(DType, const void* x, void* out, int64_t rows, int64_t n, bool transposed = false);
+bool has_hadamard(int64_t n); // whether there is a transform of this size
 
 // ---- layout, in whole elements of element_bytes ----
 
