@@ -49,6 +49,7 @@ void open_buffer(lua_State* L);
 void open_cache(lua_State* L);
 void open_quantized(lua_State* L);
 void open_sweep(lua_State* L);
+void open_folded(lua_State* L);
 void open_checkpoint(lua_State* L);
 void open_tokenizer(lua_State* L);
 void open_writer(lua_State* L);

@@ -69,6 +69,7 @@ void open_core(lua_State* L) { // leaves the module on the stack
   open_cache(L);
   open_quantized(L);
   open_sweep(L);
+  open_folded(L);
   open_checkpoint(L);
   open_tokenizer(L);
   open_writer(L);
