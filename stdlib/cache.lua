@@ -20,9 +20,9 @@ function M.new(samples)
   return new { kept = samples and core.cache(samples), keeps = true, first = 0 }
 end
 
--- One that keeps nothing, for a single forward.
-function M.transient()
-  return new { keeps = false, first = 0 }
+-- One that keeps nothing, for a single forward. heard(module, q, k, v): called for every attention.
+function M.transient(heard)
+  return new { keeps = false, first = 0, heard = heard }
 end
 
 -- The cache of some of its samples (1-based), sharing what is kept of them.
@@ -85,7 +85,9 @@ function methods:attend(module, q, k, v, given)
   options.arg("cache:attend", 2, "q", q, "tensor")
   local set = given and options.check("cache:attend", given, {}, { "window", "scale" }) or {}
   local node = modules.node(module)
-  local kv = node.state.kv
+  if inside.heard then inside.heard(module, q, k, v) end
+  local turn, kv = node.state.turn, node.state.kv
+  if turn then q, k = turn.apply(q), turn.apply(k) end
   if kv then k, v = kv.apply(k), kv.apply(v) end
   local shape = q.shape
   local scale = set.scale or 1 / math.sqrt(shape[#shape])

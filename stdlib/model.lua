@@ -65,7 +65,7 @@ function M.build(parts, states)
 end
 
 local SHARED = { "name", "architecture", "config", "settings", "dtype", "tokenizer", "checkpoint", "prefix",
-                 "metrics", "path" }
+                 "metrics", "path", "basis" }
 
 local function merged(state, change)
   local new = {}
@@ -75,7 +75,8 @@ local function merged(state, change)
 end
 
 -- A new model that shares everything but `changes`: path -> { weight =, bias =, input =, kv =, forward =,
--- transform =, scheme = }, where false takes a field away. `extra` replaces name, metrics or prefix.
+-- transform =, after =, turn =, scheme = }, where false takes a field away. `extra` replaces name, metrics,
+-- prefix or basis.
 function methods:_derive(changes, extra)
   local old, parts, states = inside(self), {}, {}
   for _, key in ipairs(SHARED) do parts[key] = old[key] end
@@ -401,6 +402,17 @@ local function same_part(a, b)
   return true
 end
 
+-- The first name where two models of equal layers apply other rotations, or nil.
+local function other_turns(mine, theirs)
+  for _, layer in ipairs(mine.everything) do
+    local twin = theirs.by_name[layer.name]
+    for _, key in ipairs { "transform", "after", "turn" } do
+      local a, b = layer._state[key], twin and twin._state[key]
+      if (a and a.id) ~= (b and b.id) then return layer.name end
+    end
+  end
+end
+
 -- model:same(other): true, or false and the first name that differs; weights, codes and scales bit by bit.
 function methods:same(other)
   options.arg("model:same", 1, "other", other, "model")
@@ -414,6 +426,8 @@ function methods:same(other)
   end
   local more = theirs.leaves[#mine.leaves + 1]
   if more then return false, more.name end
+  local turned = other_turns(mine, theirs)
+  if turned then return false, turned end
   return true
 end
 

@@ -114,18 +114,25 @@ local function plain(self, node)
   for key, value in pairs(node) do twin[key] = value end
   twin.state = {}
   for key, value in pairs(node.state) do
-    if key ~= "forward" and key ~= "transform" then twin.state[key] = value end
+    if key ~= "forward" and key ~= "transform" and key ~= "after" then twin.state[key] = value end
   end
   twin.quiet = true
   return setmetatable({ [NODE] = twin }, getmetatable(self))
 end
 
-local function apply(self, node, x)
+local function compute(self, node, x)
   local state = node.state
-  if state.transform then x = state.transform.apply(x) end
   if state.forward then return state.forward(plain(self, node), x) end
   if state.input then x = state.input.apply(x) end
   return node.run(self, node, x)
+end
+
+-- The layer between its transforms: `transform` turns what it reads, `after` what it gives.
+local function apply(self, node, x)
+  local state = node.state
+  if state.transform then x = state.transform.apply(x) end
+  local y = compute(self, node, x)
+  return state.after and state.after.apply(y) or y
 end
 
 function Layer.__call(self, x)

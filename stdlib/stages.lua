@@ -68,25 +68,26 @@ local function set_job(job)
 end
 
 -- What one forward of one token touches, in order: { node, x, y } with y nil for a module. Layers compute
--- nothing meanwhile, they return zeros of the right shape, so no weight is read.
-local function dry_run(model)
+-- nothing meanwhile, they return zeros of the right shape, so no weight is read. `cache`: one that listens.
+function M.dry_run(model, cache)
   local touched = {}
   local job = { model = model, dry = true }
   function job.touch(node, x, y)
     if node.path ~= "" then touched[#touched + 1] = { node = node, x = x, y = y } end
   end
   local leave <close> = set_job(job)
-  model:_run(core.tensor({ { 0 } }, { dtype = "i32" }), nil, false)
+  model:_run(core.tensor({ { 0 } }, { dtype = "i32" }), cache, false)
   return touched
 end
 
-local function parent_of(path)
+-- "layers.3." of "layers.3.norm".
+function M.parent_of(path)
   return path:match "^(.*%.)[^.]*$" or ""
 end
 
 -- The architecture's `reads` says which layers read which norm; the forward has to agree, for folds rely on
 -- it.
-local function check_reads(entry, touched)
+function M.check_reads(entry, touched)
   for norms, readers in pairs(entry.reads or {}) do
     local is_norm, is_reader, outputs = pattern.test(norms, "reads"), pattern.test(readers, "reads"), {}
     for _, touch in ipairs(touched) do
@@ -95,7 +96,7 @@ local function check_reads(entry, touched)
       if touch.y and is_norm(layer) then outputs[#outputs + 1] = touch end
       if touch.y and is_reader(layer) then
         for _, norm in ipairs(outputs) do
-          local block = parent_of(norm.node.path)
+          local block = M.parent_of(norm.node.path)
           if node.path:sub(1, #block) == block and not core.same_node(norm.y, touch.x) then
             core.fail(("architecture '%s': reads says that '%s' reads '%s'"):format(entry.name, node.path,
               norm.node.path), { notes = { { "but", "its forward gives it something else" } } })
@@ -117,8 +118,8 @@ end
 -- The sites of a model in the order of first touch, { names = { path, ... }, class = of the first }: layers
 -- that read the same tensor, and each module by itself.
 function M.sites(model)
-  local sites, known, touched = {}, {}, dry_run(model)
-  check_reads(model:_architecture(), touched)
+  local sites, known, touched = {}, {}, M.dry_run(model)
+  M.check_reads(model:_architecture(), touched)
   for _, touch in ipairs(touched) do
     local path = touch.node.path
     if not known[path] then
