@@ -6,7 +6,7 @@ local M = {}
 
 local registered, names = {}, {}
 
-local FIELDS = { "model", "gguf", "writes", "reads", "values", "product" }
+local FIELDS = { "model", "gguf", "writes", "reads", "values", "product", "keys" }
 
 local function check_names(where, field, value)
   if value == nil then return end
@@ -27,7 +27,11 @@ function M.register(name, entry)
   entry.name = name
 end
 
--- wane.architecture(name, { model, gguf, writes, reads, values, product }).
+-- wane.architecture(name, { model, gguf, writes, reads, values, product, keys }). What rotations and smoothing
+-- rely on: `writes`, patterns of the layers that add to the residual stream, its embedding among them; `reads`,
+-- norm = the layers that read it; `values`, the pair of v and o, heads side by side in the one's rows and the
+-- other's columns; `product`, a layer whose rows scale the columns of the next; `keys`, the norms of the heads of
+-- q and k, where there are any.
 function M.architecture(name, given)
   local where = "wane.architecture"
   options.arg(where, 1, "name", name, "string")
@@ -35,7 +39,7 @@ function M.architecture(name, given)
   local entry = options.check(where, given, {}, FIELDS)
   options.arg(where, nil, "model", entry.model, "class")
   options.arg(where, nil, "gguf", entry.gguf, "string?")
-  for _, field in ipairs { "writes", "reads", "values", "product" } do
+  for _, field in ipairs { "writes", "reads", "values", "product", "keys" } do
     check_names(where, field, entry[field])
   end
   M.register(name, entry)

@@ -5,6 +5,7 @@ local core = require "wane.core"
 local loader = require "wane.load"
 local model_module = require "wane.model"
 local options = require "wane.options"
+local rotate = require "wane.rotate"
 
 local M = {}
 
@@ -31,12 +32,12 @@ end
 
 -- All layers that the format cannot hold, at once and before a byte is written.
 local function check_layers(model, where)
-  local packed, other, turned, rounded = {}, {}, {}, false
+  local packed, other, replaced, rounded = {}, {}, {}, false
   for _, layer in ipairs(model:_leaves()) do
     local state = layer._state
     if not layer._tied and model_module.is_quantized(layer) then packed[#packed + 1] = layer.name
     elseif layer.weight.dtype ~= model.dtype then other[#other + 1] = layer.name end
-    if state.forward or state.transform then turned[#turned + 1] = layer.name end
+    if state.forward then replaced[#replaced + 1] = layer.name end
     rounded = rounded or state.input ~= nil
   end
   local function refuse(names, what, hint)
@@ -49,7 +50,10 @@ local function check_layers(model, where)
     "model:dequantize() gives the same values in plain storage")
   refuse(other, ("weights of another dtype than the model's %s"):format(model.dtype),
     ('give them as w:to "%s"'):format(model.dtype))
-  refuse(turned, "layers whose forward was replaced: a file holds weights only")
+  refuse(replaced, "layers whose forward was replaced: a file holds weights only")
+  local turned, rotations = rotate.online(model)
+  refuse(turned, "plain safetensors cannot hold online rotations: " .. table.concat(rotations, ", "),
+    "r1 and r2 are folded into the weights; r3 and r4 turn what passes while the model runs")
   if rounded then core.note(where .. ": the input quantizers are not part of this file") end
 end
 
@@ -119,7 +123,11 @@ function model_module.methods:save(path, format)
       hint = 'model:dequantize() can be saved as "safetensors"' })
   end
   check_layers(self, where)
-  write(self, path, where)
+  local plain, parted = rotate.plain(self)
+  if parted then
+    core.note(("%s: r1 is folded into '%s' and the head, which are no longer tied in this file"):format(where, parted))
+  end
+  write(plain, path, where)
 end
 
 return M

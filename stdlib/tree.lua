@@ -42,7 +42,8 @@ local function remarks(layer)
   if quantizer then words[#words + 1] = tostring(quantizer) end
   if layer._shapes.bias then words[#words + 1] = "bias" end
   if state.input then words[#words + 1] = "input " .. (state.input.label or "rounded") end
-  if state.transform then words[#words + 1] = state.transform.label or "transformed" end
+  if state.transform then words[#words + 1] = "reads " .. state.transform.label end
+  if state.after then words[#words + 1] = "gives " .. state.after.label end
   if state.forward then words[#words + 1] = "forward replaced" end
   return table.concat(words, ", ")
 end
@@ -159,8 +160,10 @@ function M.lines(model)
 end
 
 function M.title(model)
-  return ("%s   %s   %s weights   %s   %s"):format(model.name, model.architecture, short(M.weights(model)),
-    model.dtype, M.size(model.bytes))
+  local title = ("%s   %s   %s weights   %s   %s"):format(model.name, model.architecture,
+    short(M.weights(model)), model.dtype, M.size(model.bytes))
+  local basis = require "wane.basis".describe(model)
+  return basis and title .. "   " .. basis or title
 end
 
 function M.print(model)

@@ -231,5 +231,6 @@ for name, kind in pairs {
                 ["norm"]                       = "lm_head" },
     values  = { "*.self_attn.v_proj", "*.self_attn.o_proj" },
     product = { "*.mlp.up_proj", "*.mlp.down_proj" },
+    keys    = { "*.self_attn.q_norm", "*.self_attn.k_norm" },
   })
 end
