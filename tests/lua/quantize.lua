@@ -153,7 +153,7 @@ case("what is refused", function()
   local huge = base:with("layers.1.mlp.up_proj", { weight = function(layer) return layer.weight:to "f32" * 1e30 end })
   fails(function() wane.quantize(huge, wane.rules { { "*_proj", weight = wane.int { scale_dtype = "f16" } } }) end,
         "layers.1.mlp.up_proj: 'scale' is not finite in f16")
-  for _, name in ipairs { "rotate", "smooth", "prefix", "sensitivity", "allocate" } do
+  for _, name in ipairs { "prefix", "sensitivity", "allocate" } do
     fails(function() wane[name]() end, "not supported yet: wane." .. name)
   end
 end)

@@ -293,6 +293,45 @@ case("quantizing sees the turned inputs, and the transforms stay", function()
   equal(rotated.bytes, model.bytes)
 end)
 
+case("GPTQ solves in the turned basis, both streams turned", function()
+  local model = tiny("Qwen3ForCausalLM", { tie_word_embeddings = true })
+  local text = model:generate { samples = 12, length = 40, stream = "probe" }
+  local rotated = wane.rotate(model, { "r1", "r2", "r3", "r4" })
+  local function rules(solver)
+    return wane.rules { { "*_proj", weight = wane.int { bits = 4 }, input = wane.int { bits = 8 }, solver = solver } }
+  end
+  local nearest, solved = wane.quantize(rotated, rules(wane.rtn), text), wane.quantize(rotated, rules(wane.gptq), text)
+  local task = wane.task("perplexity", text)
+  check(wane.compare(solved, model, task).kl < wane.compare(nearest, model, task).kl)
+  for row in solved.metrics do check(row.error < 0.3) end
+end)
+
+case("channels that stand out are levelled, and rounding inputs costs less", function()
+  local model = tiny("LlamaForCausalLM", { tie_word_embeddings = false })
+  local text, ids = model:generate { samples = 4, length = 20, stream = "probe" }, decoder.ids(11, 53)
+  local changes = {}
+  for layer in model:layers "*.post_attention_layernorm" do
+    changes[layer.name] = { weight = layer.weight:with({ { 5, 5 } }, wane.full({ 1 }, 60)) }
+  end
+  for layer in model:layers "*.up_proj" do
+    changes[layer.name] = { weight = layer.weight:with({ { 9, 9 }, {} }, layer.weight[{ { 9, 9 }, {} }] * 50) }
+  end
+  local spiked = model:_derive(changes)
+  local rotated = wane.rotate(spiked, { "r1", "r4" })
+  local function kurtosis(of, name) -- 3 for a normal distribution; of each token's channels
+    local squares = of(name):input(text):to "f64":square()
+    return (squares / squares:mean(2)):square():mean()
+  end
+  for _, name in ipairs { "layers.0.mlp.up_proj", "layers.1.mlp.down_proj" } do
+    check(kurtosis(spiked, name) > 6)
+    check(kurtosis(rotated, name) < 3.5)
+  end
+  local rules = wane.rules { { "*.mlp.*_proj", input = wane.int { bits = 5 } } }
+  local exact = spiked:forward(ids)
+  check(distance(wane.quantize(rotated, rules):forward(ids), exact) <
+    distance(wane.quantize(spiked, rules):forward(ids), exact) * 0.9)
+end)
+
 case("a rotated model tells so", function()
   local model = tiny("LlamaForCausalLM", { tie_word_embeddings = true })
   local rotated = wane.rotate(model, { "r1", "r2", "r3", "r4" })
