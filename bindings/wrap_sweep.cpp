@@ -20,7 +20,8 @@ Tensor placeholder(int64_t columns, DType dtype) {
   return out;
 }
 
-// (function(w, params) -> codes, values; { name = columns }, dtype, bits) -> the traced maps, parameter names in order
+// (function(w, params) -> codes, values; { name = columns }, dtype, bits) -> the traced maps, parameter names
+// in order
 int trace_maps(Args& a) {
   const int function = a.take(), widths = a.table("params");
   const DType dtype = a.dtype("dtype");
@@ -114,7 +115,8 @@ int gram_mean(Args& a) { return results(a.L, a.object<Gram>("gram").mean()); }
 int gram_tokens(Args& a) { return results(a.L, a.object<Gram>("gram").tokens()); }
 
 Method gram_methods[] = {
-    {"add", gram_add, "(x [, y])", "Adds tokens: [tokens, channels] of x, and of y where the sum is of y^T x."},
+    {"add", gram_add, "(x [, y])",
+     "Adds tokens: [tokens, channels] of x, and of y where the sum is of y^T x."},
     {"mean", gram_mean, "() -> tensor", "The mean of x x^T (or y x^T) over the tokens, f32."},
     {"tokens", gram_tokens, "() -> integer", "The number of tokens."},
 };

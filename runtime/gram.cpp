@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <emmintrin.h>
 
 #include "runtime/calls.h"
 #include "runtime/cpu/pool.h"
@@ -9,18 +10,49 @@
 namespace wane {
 namespace {
 
-constexpr int64_t kStrip = 256; // columns of one product: what lies above the diagonal of a strip is computed in vain
+constexpr int64_t kStrip =
+    256; // columns of one product: what lies above the diagonal of a strip is computed in vain
 
-// out [channels, tokens] from rows [tokens, channels] of one size of element, in blocks that stay in cache.
-template <class E> void transpose_into(const E* x, int64_t tokens, int64_t channels, E* out, int64_t stride) {
-  constexpr int64_t kBlock = 32;
-  parallel_parts((channels + kBlock - 1) / kBlock, [&](int64_t part, int) {
-    const int64_t c0 = part * kBlock, c1 = std::min(channels, c0 + kBlock);
-    for (int64_t t0 = 0; t0 < tokens; t0 += kBlock) {
-      const int64_t t1 = std::min(tokens, t0 + kBlock);
-      for (int64_t c = c0; c < c1; c++)
-        for (int64_t t = t0; t < t1; t++) out[c * stride + t] = x[t * channels + c];
+// Eight rows of eight 16-bit words at x become eight columns at out. SSE2 is part of every x86-64.
+void transpose_block(const uint16_t* x, int64_t x_stride, uint16_t* out, int64_t out_stride) {
+  __m128i a[8], b[8];
+  for (int i = 0; i < 8; i++) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * x_stride));
+  for (int i = 0; i < 4; i++) { // words of rows 2i and 2i + 1 in turn
+    b[2 * i] = _mm_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
+    b[2 * i + 1] = _mm_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; i++) // pairs of rows 4i, 4i + 2: columns 0 1, 2 3, 4 5, 6 7
+    for (int h = 0; h < 2; h++) {
+      a[4 * i + 2 * h] = _mm_unpacklo_epi32(b[4 * i + h], b[4 * i + 2 + h]);
+      a[4 * i + 2 * h + 1] = _mm_unpackhi_epi32(b[4 * i + h], b[4 * i + 2 + h]);
     }
+  for (int c = 0; c < 4; c++) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * c * out_stride),
+                     _mm_unpacklo_epi64(a[c], a[4 + c]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + (2 * c + 1) * out_stride),
+                     _mm_unpackhi_epi64(a[c], a[4 + c]));
+  }
+}
+void transpose_block(const float* x, int64_t x_stride, float* out, int64_t out_stride) {
+  for (int c = 0; c < 8; c++)
+    for (int t = 0; t < 8; t++) out[c * out_stride + t] = x[t * x_stride + c];
+}
+
+// out [channels, tokens] (rows `stride` apart) from rows [tokens, channels], in blocks that stay in cache.
+template <class E> void transpose_into(const E* x, int64_t tokens, int64_t channels, E* out, int64_t stride) {
+  constexpr int64_t kBlock = 8, kChannels = 32;
+  parallel_parts((channels + kChannels - 1) / kChannels, [&](int64_t part, int) {
+    const int64_t first = part * kChannels, last = std::min(channels, first + kChannels);
+    for (int64_t t = 0; t < tokens; t += kBlock)
+      for (int64_t c = first; c < last; c += kBlock) {
+        if (t + kBlock <= tokens && c + kBlock <= last) {
+          transpose_block(x + t * channels + c, channels, out + c * stride + t, stride);
+          continue;
+        }
+        for (int64_t i = c; i < std::min(last, c + kBlock); i++)
+          for (int64_t j = t; j < std::min(tokens, t + kBlock); j++)
+            out[i * stride + j] = x[j * channels + i];
+      }
   });
 }
 
@@ -52,7 +84,8 @@ void add_rows(const float* from, int64_t rows, int64_t width, float* to, int64_t
 
 Tensor checked(const Tensor& x) {
   if (x.rank() != 2 || (x.dtype() != DType::bf16 && x.dtype() != DType::f32))
-    throw error("gram: {} {}, expected [tokens x channels] in bf16 or f32", to_string(x.shape()), name_of(x.dtype()))
+    throw error("gram: {} {}, expected [tokens x channels] in bf16 or f32", to_string(x.shape()),
+                name_of(x.dtype()))
         .note("tensor", describe(x));
   return x.dense();
 }
@@ -70,7 +103,8 @@ void Gram::add(const Tensor& x_in, const Tensor& y_in) {
   const bool same_dtype = waiting_.empty() || waiting_[0].x.dtype() == piece.x.dtype();
   if (rows != rows_ || columns != columns_ || crossed_ != bool(y_in) || !same_dtype
       || (y_in && piece.y.shape()[0] != piece.x.shape()[0]))
-    throw error("gram: {} {} after tokens of {} channels", to_string(piece.x.shape()), name_of(piece.x.dtype()), columns_)
+    throw error("gram: {} {} after tokens of {} channels", to_string(piece.x.shape()),
+                name_of(piece.x.dtype()), columns_)
         .note("tensor", describe(x_in));
   tokens_ += piece.x.shape()[0], waiting_tokens_ += piece.x.shape()[0];
   waiting_.push_back(std::move(piece));

@@ -1,5 +1,6 @@
-// Second moments of a stream of rows: sums of x x^T (one triangle) or y x^T over tokens, in f32. Tokens are taken in
-// runs of kGramTokens by their number, whatever pieces they come in, so the bits do not depend on the batches.
+// Second moments of a stream of rows: sums of x x^T (one triangle) or y x^T over tokens, in f32. Tokens are
+// taken in runs of kGramTokens by their number, whatever pieces they come in, so the bits do not depend on
+// the batches.
 #pragma once
 
 #include <vector>
@@ -12,8 +13,8 @@ inline constexpr int64_t kGramTokens = 2048; // of one product: its K, which kee
 
 class Gram {
 public:
-  // x [tokens, channels], bf16 or f32; y (may be empty) [tokens, channels] likewise: then the sum is of y^T x. Errors:
-  // other shapes or dtypes than before, y now and then.
+  // x [tokens, channels], bf16 or f32; y (may be empty) [tokens, channels] likewise: then the sum is of y^T
+  // x. Errors: other shapes or dtypes than before, y now and then.
   void add(const Tensor& x, const Tensor& y = {});
   // The sum over all tokens so far divided by their number, f32 [channels of y or x, channels of x].
   Tensor mean();

@@ -1,9 +1,12 @@
 #include "runtime/sweep.h"
 
+#include <atomic>
 #include <cmath>
 
 namespace wane {
 namespace {
+
+std::atomic<SweepHook> hook{nullptr};
 
 using Input = cpu::SweepMaps::Input;
 using Kind = cpu::SweepMaps::Kind;
@@ -16,7 +19,8 @@ Input input_of(const Traced& traced, size_t index, const Tensor& weight, std::sp
   if (node.buffer == weight.node()->buffer) return {.kind = Kind::weight};
   for (size_t p = 0; p < params.size(); p++)
     if (node.buffer == params[p].node()->buffer) {
-      if (leaf.count() == params[p].shape()[0]) return {.kind = Kind::param, .param = int(p), .column = node.offset};
+      if (leaf.count() == params[p].shape()[0])
+        return {.kind = Kind::param, .param = int(p), .column = node.offset};
       throw error("sweep: encode or decode computes with all {} columns of a parameter at once",
                   params[p].shape()[1])
           .hint("take one column, p.levels[{ {}, 2 }], for w has one");
@@ -36,7 +40,8 @@ int maps_in(const Program& program) {
 
 Tensor float_matrix(const char* name, const Tensor& x, DType dtype) {
   if (x.rank() != 2 || !is_float(x.dtype()))
-    throw error("sweep: {} is {} {}, expected a matrix of floats", name, to_string(x.shape()), name_of(x.dtype()))
+    throw error("sweep: {} is {} {}, expected a matrix of floats", name, to_string(x.shape()),
+                name_of(x.dtype()))
         .note(name, describe(x));
   return cast(x, dtype).dense();
 }
@@ -57,8 +62,7 @@ std::vector<int32_t> checked_order(std::vector<int32_t> order, int64_t columns) 
     throw error("sweep: order has {} positions for {} columns", order.size(), columns);
   std::vector<bool> seen(static_cast<size_t>(columns), false);
   for (int32_t c : order) {
-    if (c < 0 || c >= columns)
-      throw error("sweep: order holds {}, expected 1 to {}", c + 1, columns);
+    if (c < 0 || c >= columns) throw error("sweep: order holds {}, expected 1 to {}", c + 1, columns);
     if (seen[size_t(c)]) throw error("sweep: order holds {} twice", c + 1);
     seen[size_t(c)] = true;
   }
@@ -83,12 +87,13 @@ SweepQuantizer::SweepQuantizer(const Tensor& weight, std::span<const Tensor> par
   const Tensor roots[] = {codes, values};
   for (auto& root : roots)
     if (root.shape() != weight.shape() || root.dtype() != dtype_)
-      throw error("sweep: {} is {} {} for w {} {}", &root == roots ? "encode" : "decode", to_string(root.shape()),
-                  name_of(root.dtype()), to_string(weight.shape()), name_of(dtype_))
+      throw error("sweep: {} is {} {} for w {} {}", &root == roots ? "encode" : "decode",
+                  to_string(root.shape()), name_of(root.dtype()), to_string(weight.shape()), name_of(dtype_))
           .note(&root == roots ? "codes" : "values", describe(root));
   traced_ = trace_program(roots);
   if (const int maps = maps_in(traced_.program); maps > kMaxSweepOps)
-    throw error("sweep: encode and decode are {} operations together, at most {} are built in", maps, kMaxSweepOps);
+    throw error("sweep: encode and decode are {} operations together, at most {} are built in", maps,
+                kMaxSweepOps);
   for (size_t i = 0; i < traced_.leaves.size(); i++) {
     Input in = input_of(traced_, i, weight, params);
     if (in.kind == Kind::table || in.kind == Kind::number) {
@@ -97,7 +102,10 @@ SweepQuantizer::SweepQuantizer(const Tensor& weight, std::span<const Tensor> par
     }
     inputs_.push_back(in);
   }
+  if (auto seen = hook.load()) seen(*this);
 }
+
+void set_sweep_hook(SweepHook h) { hook.store(h); }
 
 cpu::SweepMaps SweepQuantizer::maps() const {
   return {.program = &traced_.program,
@@ -114,8 +122,8 @@ Sweep::Sweep(const Tensor& w, const Tensor& u, const Tensor& second, std::vector
   const Tensor upper = triangle("u", u, dtype_, columns_);
   const Tensor other = second ? triangle("second", second, dtype_, columns_) : Tensor();
   dtype_ == DType::f64 ? check_pivots<double>(upper) : check_pivots<float>(upper);
-  tiles_ = cpu::SweepTiles::make(dtype_, weights.bytes(), upper.bytes(), other ? other.bytes() : nullptr, rows_,
-                                 checked_order(std::move(order), columns_));
+  tiles_ = cpu::SweepTiles::make(dtype_, weights.bytes(), upper.bytes(), other ? other.bytes() : nullptr,
+                                 rows_, checked_order(std::move(order), columns_));
 }
 
 Tensor Sweep::next_columns(int64_t count) {
@@ -132,7 +140,8 @@ void Sweep::advance(int64_t count, const SweepQuantizer& quantizer, std::span<co
     throw error("sweep: {} more columns after {} of {}", count, position(), columns_);
   if (params.size() != quantizer.params())
     throw error(Fault::internal, "sweep: {} parameters, {} were traced", params.size(), quantizer.params());
-  if (quantizer.dtype() != dtype_) throw error(Fault::internal, "sweep: traced for {}", name_of(quantizer.dtype()));
+  if (quantizer.dtype() != dtype_)
+    throw error(Fault::internal, "sweep: traced for {}", name_of(quantizer.dtype()));
   const int64_t groups = group_columns ? columns_ / group_columns : 1;
   cpu::SweepParams given;
   given.row_step = groups, given.group_step = 1, given.group_columns = group_columns;

@@ -1,5 +1,5 @@
-// A function of maps as a program of its own: called once on placeholders, what it builds is read off instead of
-// computed. The column sweep runs a quantizer's encode and decode this way.
+// A function of maps as a program of its own: called once on placeholders, what it builds is read off instead
+// of computed. The column sweep runs a quantizer's encode and decode this way.
 #pragma once
 
 #include <cstdint>

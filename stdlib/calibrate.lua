@@ -1,6 +1,7 @@
 -- What wane.quantize does with a text: one pass, all samples site by site. At a site its layers' static input ranges
 -- are found and frozen, what the solvers need is learned from the inputs as they will be (transformed and rounded),
 -- and the weights are solved, stacked where their schemes agree; then the samples go on with what was found.
+local caches = require "wane.cache"
 local core = require "wane.core"
 local fold = require "wane.fold"
 local inputs = require "wane.inputs"
@@ -65,14 +66,76 @@ local function range_of(q, samples, where)
   return lo, hi
 end
 
+-- -- ranges by the block's output --------------------------------------------------------------------------------
+
+local BLOCK_SAMPLES, BLOCK_TOKENS = 8, 1024 -- of the text, that a search by the block's output runs on
+local LEAST, COARSE, FINE = 0.25, 0.1, 0.02 -- factors of the whole range: least, and steps around the best so far
+
+-- The block ("layers.3") that a layer is part of.
+local function block_of(name) return name:match "^(.-%.%d+)%." end
+
+local function wants_block(row)
+  return is_quantizer(row.input) and inputs.is_static(row.input) and value.class(row.input.observer).by_block
+end
+
+-- What a block gives for each of its held inputs when this layer's input is rounded by `entry` (false: not at all).
+local function block_outputs(model, block, layer, entry, held)
+  local run = model:_derive { [layer] = { input = entry } }(block)
+  local outputs = {}
+  for i, x in ipairs(held) do
+    local cache = caches.transient()
+    caches.enter(cache, 1, x.shape[1], nil, "block_mse")
+    outputs[i] = core.flush(run(x:reshape { 1, x.shape[1], x.shape[2] }, cache))
+  end
+  return outputs
+end
+
+-- The range p * (lo, hi) of a static input whose rounding changes the block's output least, over coarse factors, then
+-- finer ones around the best (PrefixQuant's search, Chen et al. 2024). held: inputs of the block.
+local function block_range(q, xs, model, block, layer, held)
+  local lo, hi = observers.extremes(xs, inputs.rows(q))
+  local exact = block_outputs(model, block, layer, false, held)
+  local tried, best, least = {}, 1, math.huge
+  local function try(p)
+    local key = math.floor(p / FINE + 0.5)
+    if p < LEAST - 1e-9 or p > 1 + 1e-9 or tried[key] then return end
+    tried[key] = true
+    local entry, off = inputs.static(q, lo * p, hi * p), 0
+    for i, y in ipairs(block_outputs(model, block, layer, entry, held)) do
+      off = off + (y:to "f32" - exact[i]:to "f32"):square():sum()
+    end
+    if off < least then best, least = p, off end
+  end
+  for step = 0, math.floor((1 - LEAST) / COARSE) do try(1 - step * COARSE) end
+  local around = best
+  for step = 1, math.floor(COARSE / FINE) - 1 do
+    try(around + step * FINE)
+    try(around - step * FINE)
+  end
+  return core.flush(lo * best), core.flush(hi * best)
+end
+
+-- The first tokens of the first samples of a block's input.
+local function held_samples(xs)
+  local held = {}
+  for i = 1, math.min(BLOCK_SAMPLES, #xs) do
+    held[i] = core.flush(xs[i][{ { 1, math.min(BLOCK_TOKENS, xs[i].shape[1]) }, {} }] + 0)
+  end
+  return held
+end
+
 -- The input entry of each layer of a site: found for static ones, what the layer has for the others.
-local function input_entries(work, model, xs)
+local function input_entries(work, model, xs, current, held)
   local made = {}
   for _, item in ipairs(work) do
     local q = item.row.input
     if is_quantizer(q) and inputs.is_static(q) then
       for _, other in ipairs(made) do
         if other.q == q then item.entry = other.entry end
+      end
+      if not item.entry and wants_block(item.row) then
+        local block = block_of(item.row.layer)
+        item.entry = inputs.static(q, block_range(q, xs, current(), block, item.row.layer, held[block]))
       end
       item.entry = item.entry or inputs.static(q, range_of(q, xs, item.row.layer))
       made[#made + 1] = { q = q, entry = item.entry }
@@ -315,7 +378,16 @@ function calibrate.walk(model, given, rows, samples, changes, metrics)
   local changed = next(changes) ~= nil -- what a text is not needed for is in place from the start
   for _ in pairs(rows) do all = all + 1 end
 
+  local held, blocks = {}, {} -- by block: its first inputs; whether a search runs on them
+  for name, row in pairs(rows) do
+    if wants_block(row) then blocks[block_of(name)] = true end
+  end
+
   local function at(site, xs, x0s)
+    if site.module then
+      held = { [site.names[1]] = held_samples(xs) }
+      return nil
+    end
     local work, result = {}, {}
     for _, name in ipairs(site.names) do
       if rows[name] then
@@ -324,7 +396,7 @@ function calibrate.walk(model, given, rows, samples, changes, metrics)
         result[name] = changes[name]
       end
     end
-    input_entries(work, model, xs)
+    input_entries(work, model, xs, function() return model:_derive(changes) end, held)
     for _, alike in ipairs(grouped(work, same_rounding)) do
       local solve = {}
       for _, item in ipairs(alike) do
@@ -351,7 +423,7 @@ function calibrate.walk(model, given, rows, samples, changes, metrics)
   end
 
   local found = stages.walk(model, samples, {
-    wanted = function(name) return rows[name] ~= nil end, at = at, original = original,
+    wanted = function(name) return rows[name] ~= nil or blocks[name] ~= nil end, at = at, original = original,
   })
   core.progress(nil)
   tell_few(few)

@@ -22,6 +22,7 @@ local function define(spec)
   return value.define {
     kind = "observer", name = spec.name, order = order, defaults = defaults, methods = spec.methods,
     range = spec.range, serves = spec.serves, raw = spec.raw, original = spec.original, weighs = spec.weighs,
+    by_block = spec.by_block,
     unsupported = spec.unsupported, open = { ema = true, needs = true },
     check = function(where, o)
       if o.per ~= nil then value.one_of(where, "per", o.per, PER) end
@@ -293,7 +294,16 @@ for name, methods in pairs { hessian = moments.hessian, cross = moments.cross, e
   }
 end
 
-observers.block_mse = define { name = "block_mse", methods = {}, unsupported = true }
+-- The range of a static input whose rounding changes its block's output least; wane.quantize runs the search, for it
+-- takes the block (calibrate.lua).
+observers.block_mse = define { name = "block_mse", range = true, serves = true, by_block = true, methods = {} }
+
+-- The lowest and highest of all samples, as tensors [rows, 1]; rows: "tensor" or "channel".
+function observers.extremes(samples, rows)
+  local self = observers.start(observers.minmax, rows, {})
+  for _, x in ipairs(samples) do observers.see(self, observers.minmax, x) end
+  return observers.finish(self, observers.minmax)
+end
 
 -- -- a user's own -----------------------------------------------------------------------------------------------
 

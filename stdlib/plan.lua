@@ -99,6 +99,9 @@ local function weight_problem(weight, layer)
   if storage.quantizer(layer.weight) then
     return ("it is %s already; quantize the model it was made from"):format(tostring(storage.quantizer(layer.weight)))
   end
+  if weight.observer and value.class(weight.observer).by_block then
+    return "observer block_mse is for inputs; a weight has wane.mse or wane.imatrix"
+  end
   return quantizer_problem(weight, shape[2])
 end
 
@@ -111,6 +114,9 @@ local function input_problem(q, layer)
   local problem = quantizer_problem(q, layer.weight.shape[2])
   if problem then return problem end
   local static = inputs.is_static(q)
+  if static and value.class(q.observer).by_block and not layer.name:find "%.%d+%." then
+    return "observer block_mse compares the outputs of blocks; this layer is in none"
+  end
   if static and value.class(q.observer).weighs then
     return ("observer %s is for weights; an input has none of its channels' own"):format(q.observer.name)
   end

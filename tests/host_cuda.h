@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <math.h>
 #include <ucontext.h>
 
 // The ends of the section that all __shared__ arrays of the text lie in; null where it has none.

@@ -23,13 +23,13 @@ namespace {
 
 constexpr int64_t kLanes = 128, kLaneStep = 16; // rows of a tile, at most and in steps of
 constexpr int64_t kBlock = 128, kSubBlock = 32; // columns brought up to date together
-constexpr int64_t kRowsAtOnce = 8;              // of a transposition: rows a power of two apart share cache sets
+constexpr int64_t kRowsAtOnce = 8; // of a transposition: rows a power of two apart share cache sets
 
 // A quantizer's program on one tile: which slot is what, and room for its registers.
 template <class T> class TileMaps {
 public:
-  TileMaps(const SweepMaps& maps, const Lowered& low, const SweepParams& params, int64_t first_row, int64_t rows,
-           int64_t lanes)
+  TileMaps(const SweepMaps& maps, const Lowered& low, const SweepParams& params, int64_t first_row,
+           int64_t rows, int64_t lanes)
       : maps_(maps), low_(low), params_(params), kernels_(map_kernels()), first_row_(first_row), rows_(rows),
         lanes_(lanes) {
     const size_t place = size_t(lanes) * 8;
@@ -56,13 +56,15 @@ public:
     if (group == group_) return;
     group_ = group;
     for (auto& step : maps_.program->steps) {
-      if (step.kind != StepKind::input || maps_.inputs[size_t(step.index)].kind != SweepMaps::Kind::param) continue;
+      if (step.kind != StepKind::input || maps_.inputs[size_t(step.index)].kind != SweepMaps::Kind::param)
+        continue;
       const auto& in = maps_.inputs[size_t(step.index)];
       auto* out = reinterpret_cast<float*>(inputs_[size_t(step.index)].values);
       const int64_t width = params_.width[size_t(in.param)];
       for (int64_t i = 0; i < lanes_; i++) { // rows that only fill the tile repeat its last one
         const int64_t row = first_row_ + std::min(i, rows_ - 1);
-        out[i] = params_.data[size_t(in.param)][(row * params_.row_step + group * params_.group_step) * width + in.column];
+        out[i] = params_.data[size_t(in.param)]
+                             [(row * params_.row_step + group * params_.group_step) * width + in.column];
       }
     }
   }
@@ -148,7 +150,8 @@ template <class T> class Tiles final : public SweepTiles {
 public:
   Tiles(const T* w, const T* u, const T* second, int64_t rows, std::vector<int32_t> order)
       : rows_(rows), columns_(int64_t(order.size())), order_(std::move(order)) {
-    // As many tiles as keep all threads busy to the end: rows are independent, so this choice shows in no bit.
+    // As many tiles as keep all threads busy to the end: rows are independent, so this choice shows in no
+    // bit.
     const int64_t threads = thread_count(), least = (rows + kLanes - 1) / kLanes;
     const int64_t wanted = std::max<int64_t>(1, (least + threads - 1) / threads * threads);
     lanes_ = std::max<int64_t>(1, (rows + wanted - 1) / wanted);
@@ -173,7 +176,8 @@ public:
     parallel_parts(tiles_, [&](int64_t tile, int) {
       const T* s = state(tile);
       for (int64_t r = 0; r < rows_of(tile); r++)
-        for (int64_t c = 0; c < count; c++) to[(tile * lanes_ + r) * count + c] = s[(position_ + c) * lanes_ + r];
+        for (int64_t c = 0; c < count; c++)
+          to[(tile * lanes_ + r) * count + c] = s[(position_ + c) * lanes_ + r];
     });
   }
 
@@ -223,7 +227,8 @@ private:
       T* to = out->as<T>() + panel_offset(panel);
       const int64_t first = panel * kPanelColumns, rows = first + kPanelColumns;
       for (int64_t k = 0; k < rows; k++)
-        for (int64_t c = first; c < rows; c++) *to++ = k < columns_ && c < columns_ ? u[k * columns_ + c] : T(0);
+        for (int64_t c = first; c < rows; c++)
+          *to++ = k < columns_ && c < columns_ ? u[k * columns_ + c] : T(0);
     });
     return out;
   }
@@ -296,7 +301,8 @@ private:
     const T *codes, *values;
     maps.run(w, codes, values);
     uint8_t* out = codes_->as<uint8_t>() + tile * lanes_ * columns_ + j * lanes_;
-    const bool good = sweep_kernels().of<T>().settle(codes, values, w, pivots_[size_t(j)], T(levels), lanes_, out);
+    const bool good =
+        sweep_kernels().of<T>().settle(codes, values, w, pivots_[size_t(j)], T(levels), lanes_, out);
     // Rows that only fill the tile may have no code.
     return good ? std::nullopt : find_bad(tile, j, codes, levels);
   }
@@ -309,7 +315,8 @@ private:
   }
 
   int64_t rows_, columns_, lanes_ = 0, tiles_ = 0, position_ = 0;
-  int64_t current_to_ = 0, current_at_ = 0; // columns below the one have the repayments of those below the other
+  int64_t current_to_ = 0,
+          current_at_ = 0; // columns below the one have the repayments of those below the other
   std::vector<int32_t> order_;
   std::vector<T> pivots_;
   BufferPtr state_; // [tile][column][lane]: weights still to be coded, -e where they are

@@ -1,5 +1,6 @@
-// The column recurrence of GPTQ-like solvers on the CPU. The matrix lies transposed in tiles of up to 128 rows, so that
-// every step runs over rows: rows are independent, a tile belongs to one thread, and nothing waits in between.
+// The column recurrence of GPTQ-like solvers on the CPU. The matrix lies transposed in tiles of up to 128
+// rows, so that every step runs over rows: rows are independent, a tile belongs to one thread, and nothing
+// waits in between.
 #pragma once
 
 #include <cstdint>
@@ -45,16 +46,17 @@ struct BadCode {
 class SweepTiles {
 public:
   virtual ~SweepTiles() = default;
-  // w [rows, columns] dense; u and second (or null) dense upper triangles, in the order of the sweep; order: original
-  // columns, 0-based. f32 or f64 all of them.
-  static std::unique_ptr<SweepTiles> make(DType dtype, const void* w, const void* u, const void* second, int64_t rows,
-                                          std::vector<int32_t> order);
+  // w [rows, columns] dense; u and second (or null) dense upper triangles, in the order of the sweep; order:
+  // original columns, 0-based. f32 or f64 all of them.
+  static std::unique_ptr<SweepTiles> make(DType dtype, const void* w, const void* u, const void* second,
+                                          int64_t rows, std::vector<int32_t> order);
   virtual int64_t position() const = 0;
   // The next `count` columns in the order of the sweep, with all repayments so far: dense [rows, count].
   virtual void next_columns(int64_t count, void* out) = 0;
   // Codes the next `count` columns. The sweep cannot go on after a bad code.
   virtual std::optional<BadCode> advance(int64_t count, const SweepMaps& maps, const SweepParams& params) = 0;
-  // After all columns: codes and errors e, [rows, columns] in the original order, and the sum of e^2 of each row.
+  // After all columns: codes and errors e, [rows, columns] in the original order, and the sum of e^2 of each
+  // row.
   virtual void codes(uint8_t* out) const = 0;
   virtual void errors(void* out) const = 0;
   virtual void row_losses(double* out) const = 0;

@@ -42,7 +42,15 @@ const std::string& prelude(Template which) {
   static const std::string row = build({"math.h", "math_f64.h", "narrow.h", "ops.h", "lanes.cuh", "row.cuh"});
   static const std::string both =
       build({"math.h", "math_f64.h", "narrow.h", "ops.h", "lanes.cuh", "flat.cuh", "row.cuh"});
-  return which == Template::flat ? flat : which == Template::row ? row : both;
+  static const std::string sweep =
+      build({"math.h", "math_f64.h", "narrow.h", "ops.h", "lanes.cuh", "sweep.cuh"});
+  switch (which) {
+  case Template::flat: return flat;
+  case Template::row: return row;
+  case Template::both: return both;
+  case Template::sweep: return sweep;
+  }
+  throw error(Fault::internal, "cuda: template {}", int(which));
 }
 
 } // namespace wane::cuda

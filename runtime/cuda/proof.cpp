@@ -13,6 +13,7 @@
 
 #include "runtime/cuda/cache.h"
 #include "runtime/cuda/emit.h"
+#include "runtime/cuda/emit_sweep.h"
 #include "runtime/cuda/prelude.h"
 #include "runtime/flush.h"
 #include "runtime/hash.h"
@@ -192,7 +193,18 @@ std::vector<std::string> compile_failures(const std::vector<Program>& programs, 
   return compiler.failures;
 }
 
-void CudaProof::start() { set_program_hook(&CudaProof::see); }
+namespace {
+void see_sweep(const SweepQuantizer& quantizer) {
+  SweepKernelNames names;
+  const std::string text = emit_sweep(quantizer, names);
+  CudaProof::see_text(names.code, text);
+}
+} // namespace
+
+void CudaProof::start() {
+  set_program_hook(&CudaProof::see);
+  set_sweep_hook(&see_sweep);
+}
 
 void CudaProof::see(const Program& program) {
   auto& all = seen();
@@ -269,6 +281,7 @@ void compile_all(ProofReport& report, const std::map<std::string, const Program*
 
 ProofReport CudaProof::finish() {
   set_program_hook(nullptr);
+  set_sweep_hook(nullptr);
   std::vector<Program> programs;
   std::vector<Text> texts;
   {

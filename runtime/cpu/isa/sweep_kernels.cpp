@@ -1,6 +1,6 @@
-// The column sweep's update for one x86-64 level. A block of 4 columns by a few vectors of rows stays in registers
-// over a run of k; every element is one chain in the order of k, so the bits depend on neither the blocks nor the
-// number of rows. Lanes are a multiple of 16, so no vector is cut.
+// The column sweep's update for one x86-64 level. A block of 4 columns by a few vectors of rows stays in
+// registers over a run of k; every element is one chain in the order of k, so the bits depend on neither the
+// blocks nor the number of rows. Lanes are a multiple of 16, so no vector is cut.
 #include "runtime/cpu/sweep_kernels.h"
 
 #include <algorithm>
@@ -36,7 +36,8 @@ INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm
 template <class V> INLINE V fma(V a, V b, V c) { return a * b + c; }
 #endif
 
-// `columns` columns at x, `vectors` vectors of rows each, over k of n entries; u and second step by a panel's row.
+// `columns` columns at x, `vectors` vectors of rows each, over k of n entries; u and second step by a panel's
+// row.
 template <class T, int vectors, int columns, bool has_second>
 void block(T* x, const T* s, const T* v, int64_t lanes, int64_t n, const T* u, const T* second) {
   Vec<T> sum[columns][vectors];
@@ -61,14 +62,13 @@ void block(T* x, const T* s, const T* v, int64_t lanes, int64_t n, const T* u, c
     }
   }
   for (int c = 0; c < columns; c++)
-    for (int i = 0; i < vectors; i++)
-      *reinterpret_cast<Vec<T>*>(x + c * lanes + i * kWidth<T>) = sum[c][i];
+    for (int i = 0; i < vectors; i++) *reinterpret_cast<Vec<T>*>(x + c * lanes + i * kWidth<T>) = sum[c][i];
 }
 
 // All rows of the tile, for `columns` columns of one panel.
 template <class T, int columns, bool has_second>
-void all_rows(T* x, const T* s, const T* v, int64_t lanes, int64_t n, const T* u, const T* second, int64_t row,
-              int64_t last) {
+void all_rows(T* x, const T* s, const T* v, int64_t lanes, int64_t n, const T* u, const T* second,
+              int64_t row, int64_t last) {
   for (; row + kVectors * kWidth<T> <= last; row += kVectors * kWidth<T>)
     block<T, kVectors, columns, has_second>(x + row, s + row, v + row, lanes, n, u, second);
   for (; row < last; row += kWidth<T>)
@@ -76,18 +76,19 @@ void all_rows(T* x, const T* s, const T* v, int64_t lanes, int64_t n, const T* u
 }
 
 template <class T, bool has_second>
-void run(T* s, const T* v, int64_t lanes, int64_t k0, int64_t k1, int64_t c0, int64_t c1, const T* u, const T* second,
-         int64_t row, int64_t last) {
+void run(T* s, const T* v, int64_t lanes, int64_t k0, int64_t k1, int64_t c0, int64_t c1, const T* u,
+         const T* second, int64_t row, int64_t last) {
   for (int64_t c = c0; c < c1;) {
     const int64_t panel = c / kPanelColumns, within = c % kPanelColumns;
     const int64_t at = panel_offset(panel) + k0 * kPanelColumns + within;
     const T* other = has_second ? second + at : nullptr;
     if (within == 0 && c + kPanelColumns <= c1) {
-      all_rows<T, kPanelColumns, has_second>(s + c * lanes, s + k0 * lanes, v + k0 * lanes, lanes, k1 - k0, u + at, other,
-                                             row, last);
+      all_rows<T, kPanelColumns, has_second>(s + c * lanes, s + k0 * lanes, v + k0 * lanes, lanes, k1 - k0,
+                                             u + at, other, row, last);
       c += kPanelColumns;
     } else {
-      all_rows<T, 1, has_second>(s + c * lanes, s + k0 * lanes, v + k0 * lanes, lanes, k1 - k0, u + at, other, row, last);
+      all_rows<T, 1, has_second>(s + c * lanes, s + k0 * lanes, v + k0 * lanes, lanes, k1 - k0, u + at, other,
+                                 row, last);
       c++;
     }
   }

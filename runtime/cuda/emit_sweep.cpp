@@ -1,0 +1,108 @@
+#include "runtime/cuda/emit_sweep.h"
+
+#include <algorithm>
+
+#include "runtime/cuda/emit_ops.h"
+#include "runtime/cuda/prelude.h"
+#include "runtime/hash.h"
+
+namespace wane::cuda {
+namespace {
+
+using Kind = cpu::SweepMaps::Kind;
+
+std::string entry_of(const Step& table, const std::string& index) {
+  return fmt::format("wane_load_{0}(launch.inputs[{1}], 0, wane_entry({2}, launch.inputs[{1}].count))",
+                     name_of(table.dtype), table.index, index);
+}
+
+std::string input_text(const Step& step, const cpu::SweepMaps::Input& in) {
+  switch (in.kind) {
+  case Kind::weight: return "w";
+  case Kind::param: return fmt::format("wane_parameter(launch, {}, row, group)", step.index);
+  case Kind::number:
+    return fmt::format("wane_load_{}(launch.inputs[{}], 0, 0)", name_of(step.dtype), step.index);
+  case Kind::table: break;
+  }
+  throw error(Fault::internal, "sweep: a table where a value was expected");
+}
+
+// The quantizer's steps as definitions v0, v1, ... of one weight.
+std::string steps_text(const SweepQuantizer& quantizer, OpFunctions& functions) {
+  const Program& program = quantizer.traced().program;
+  const auto maps = quantizer.maps();
+  std::string out;
+  for (int s = 0; s < int(program.steps.size()); ++s) {
+    const Step& step = program.steps[size_t(s)];
+    const Lane lane = lane_of(step.dtype);
+    std::string value;
+    if (step.kind == StepKind::constant)
+      value = fmt::format("({})launch.constants[{}].{}", type_of(lane), step.index,
+                          is_real(lane) ? "real" : "whole");
+    else if (step.kind == StepKind::input && program.is_table(step.index))
+      continue;
+    else if (step.kind == StepKind::input)
+      value = input_text(step, maps.inputs[size_t(step.index)]);
+    else
+      value = map_text(program, s, functions, entry_of);
+    out += fmt::format("    const {} v{} = {};\n", type_of(lane), s, value);
+  }
+  return out;
+}
+
+constexpr const char* kCodeKernel =
+    R"(extern "C" __global__ void __launch_bounds__(128) {name}(const __grid_constant__ {launch} launch) {{
+  __shared__ {type} tile[kWaneSweepColumns][kWaneSweepRows];
+  __shared__ {type} triangle[kWaneSweepColumns * (kWaneSweepColumns + 1) / 2];
+  const int count = (int)launch.count, mine = threadIdx.x;
+  wane_stage_triangle(triangle, launch.u, launch.columns, launch.first, count);
+  __syncthreads();
+  const long long row = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+  if (row >= launch.rows) return;
+#pragma unroll 1
+  for (int j = 0; j < count; ++j) {{
+    const long long at = (launch.first + j) * launch.rows + row;
+    {type} w = launch.state[at];
+    for (int k = 0; k < j; ++k) w = wane_fma(tile[k][mine], triangle[wane_triangle(k, j, count)], w);
+    const long long group = launch.group_columns ? launch.order[launch.first + j] / launch.group_columns : 0;
+{steps}    const {type} code = v{code}, value = v{value};
+    const bool fits = code >= 0 && code < launch.levels;
+    const int whole = fits ? (int)code : 0;
+    if (!fits || ({type})whole != code) *launch.bad = 1;
+    launch.codes[at] = (unsigned char)whole;
+    tile[j][mine] = (value - w) / triangle[wane_triangle(j, j, count)];
+    launch.state[at] = tile[j][mine];
+  }}
+}}
+)";
+
+constexpr const char* kUpdateKernel =
+    R"(extern "C" __global__ void __launch_bounds__(128) {name}(const __grid_constant__ {launch} launch) {{
+  __shared__ {type} staged[kWaneSweepDeep][8];
+  wane_update_columns(launch, staged);
+}}
+)";
+
+} // namespace
+
+std::string emit_sweep(const SweepQuantizer& quantizer, SweepKernelNames& names) {
+  OpFunctions functions;
+  const Program& program = quantizer.traced().program;
+  const std::string steps = steps_text(quantizer, functions), type = type_of(lane_of(quantizer.dtype()));
+  const std::string digits =
+      sha256_hex(fmt::format("{} {} {} {}", type, steps, program.outputs[0], program.outputs[1]))
+          .substr(0, 16);
+  names.code = "wane_sweep_" + digits;
+  names.update = "wane_sweep_update_" + digits;
+  names.code_launch =
+      fmt::format("WaneSweep<{}, {}, {}>", type, std::max(1, program.inputs), std::max(1, program.constants));
+  names.update_launch = fmt::format("WaneSweepUpdate<{}>", type);
+  return prelude(Template::sweep) + functions.text()
+         + fmt::format(kCodeKernel, fmt::arg("name", names.code), fmt::arg("launch", names.code_launch),
+                       fmt::arg("type", type), fmt::arg("steps", steps), fmt::arg("code", program.outputs[0]),
+                       fmt::arg("value", program.outputs[1]))
+         + fmt::format(kUpdateKernel, fmt::arg("name", names.update), fmt::arg("launch", names.update_launch),
+                       fmt::arg("type", type));
+}
+
+} // namespace wane::cuda
