@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/cpu/linalg_kernels.h"
 #include "runtime/cpu/map_kernels.h"
 #include "runtime/cpu/matmul_tiles.h"
 #include "runtime/cpu/pool.h"
@@ -111,10 +112,15 @@ struct Packing {
   }
 
   void wide(int64_t row, int64_t col, int64_t rows, int64_t count, int64_t pad, double* out) const {
-    for (int64_t i = 0; i < count + pad; ++i)
-      for (int64_t r = 0; r < 64; ++r)
-        out[i * 64 + r] =
-            i < count && r < rows ? *reinterpret_cast<const double*>(at(row + r, col + i)) : 0.0;
+    auto* from = reinterpret_cast<const double*>(at(row, col));
+    std::memset(out + count * 64, 0, size_t(pad) * 64 * sizeof(double));
+    if (rows < 64) std::memset(out, 0, size_t(count) * 64 * sizeof(double));
+    if (col_stride == 1) return cpu::linalg_kernels<double>().turn(from, row_stride, out, 64, count, rows);
+    for (int64_t i = 0; i < count; ++i)
+      if (row_stride == 1)
+        std::memcpy(out + i * 64, from + i * col_stride, size_t(rows) * sizeof(double));
+      else
+        convert_strided(out + i * 64, from + i * col_stride, row_stride, rows);
   }
 };
 

@@ -18,6 +18,9 @@ constexpr int R = 4, N = 3; // 12 + 3 + 1 of 16
 constexpr int R = 4, N = 2; // 8 + 2 + 1 of 16, and one for the product
 #endif
 
+// Rows of a: its tile lies in the second-level cache, in pieces too short for the processor to see a stream.
+constexpr int64_t kAhead = 16;
+
 template <class V> constexpr int64_t kWidth = N* V::kLanes;
 
 inline float root(float x) { return __builtin_sqrtf(x); }
@@ -34,6 +37,7 @@ template <class V> struct Sums { // of R rows
 #pragma GCC unroll 8
       for (int j = 0; j < N; ++j) sum[r][j] = V::all(0);
     for (int64_t k = 0; k < depth; ++k, a += kWidth, b += kWidth) {
+      __builtin_prefetch(a + kAhead * kWidth);
       V lanes[N];
 #pragma GCC unroll 8
       for (int j = 0; j < N; ++j) lanes[j] = V::load(b + j * V::kLanes);

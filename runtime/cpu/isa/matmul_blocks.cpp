@@ -5,74 +5,19 @@
 // gcc 12 warns of its own intrinsics, which start from a register left undefined on purpose.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include "runtime/cpu/isa/matmul_kernels.h"
+#include "runtime/cpu/isa/registers.h"
 #include "runtime/cpu/isa/smallrows.h"
-
-#include <immintrin.h>
 
 namespace wane::WANE_ISA_NAMESPACE {
 namespace {
 
-// One vector register of the level. Fused multiply-add where the level has it; that is part of its class.
 #if defined(__AVX512F__)
-struct F32 {
-  using T = float;
-  static constexpr int kLanes = 16, kRows = 6, kWide = 4;
-  __m512 v;
-  static F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
-  static F32 all(float x) { return {_mm512_set1_ps(x)}; }
-  void store(float* p) const { _mm512_storeu_ps(p, v); }
-  void add_product(F32 x, F32 y) { v = _mm512_fmadd_ps(x.v, y.v, v); }
-};
-struct F64 {
-  using T = double;
-  static constexpr int kLanes = 8, kRows = 6, kWide = 4;
-  __m512d v;
-  static F64 load(const double* p) { return {_mm512_loadu_pd(p)}; }
-  static F64 all(double x) { return {_mm512_set1_pd(x)}; }
-  void store(double* p) const { _mm512_storeu_pd(p, v); }
-  void add_product(F64 x, F64 y) { v = _mm512_fmadd_pd(x.v, y.v, v); }
-};
-#elif defined(__AVX2__)
-struct F32 {
-  using T = float;
-  static constexpr int kLanes = 8, kRows = 6, kWide = 2;
-  __m256 v;
-  static F32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
-  static F32 all(float x) { return {_mm256_set1_ps(x)}; }
-  void store(float* p) const { _mm256_storeu_ps(p, v); }
-  void add_product(F32 x, F32 y) { v = _mm256_fmadd_ps(x.v, y.v, v); }
-};
-struct F64 {
-  using T = double;
-  static constexpr int kLanes = 4, kRows = 6, kWide = 2;
-  __m256d v;
-  static F64 load(const double* p) { return {_mm256_loadu_pd(p)}; }
-  static F64 all(double x) { return {_mm256_set1_pd(x)}; }
-  void store(double* p) const { _mm256_storeu_pd(p, v); }
-  void add_product(F64 x, F64 y) { v = _mm256_fmadd_pd(x.v, y.v, v); }
-};
+constexpr int kRows = 6, kWide = 4; // 24 sums, 4 registers of columns and a broadcast of 32
 #else
-struct F32 {
-  using T = float;
-  static constexpr int kLanes = 4, kRows = 6, kWide = 2;
-  __m128 v;
-  static F32 load(const float* p) { return {_mm_loadu_ps(p)}; }
-  static F32 all(float x) { return {_mm_set1_ps(x)}; }
-  void store(float* p) const { _mm_storeu_ps(p, v); }
-  void add_product(F32 x, F32 y) { v = _mm_add_ps(v, _mm_mul_ps(x.v, y.v)); }
-};
-struct F64 {
-  using T = double;
-  static constexpr int kLanes = 2, kRows = 6, kWide = 2;
-  __m128d v;
-  static F64 load(const double* p) { return {_mm_loadu_pd(p)}; }
-  static F64 all(double x) { return {_mm_set1_pd(x)}; }
-  void store(double* p) const { _mm_storeu_pd(p, v); }
-  void add_product(F64 x, F64 y) { v = _mm_add_pd(v, _mm_mul_pd(x.v, y.v)); }
-};
+constexpr int kRows = 6, kWide = 2; // 12 + 2 + 1 of 16
 #endif
 
-constexpr int64_t kStretch = 256; // of K: a panel of it stays in the first-level cache
+constexpr int64_t kStretch = 256; // of K: 64 columns of it and the rows stay in the second-level cache
 
 // R rows x W vectors of columns; out is read unless this is the first stretch of K.
 template <class V, int R, int W>
@@ -84,6 +29,7 @@ inline void micro(const typename V::T* a, int64_t lda, const typename V::T* b, i
 #pragma GCC unroll 8
     for (int j = 0; j < W; ++j) sum[r][j] = first ? V::all(0) : V::load(out + r * ldo + j * V::kLanes);
   for (int64_t i = 0; i < k; ++i) {
+    __builtin_prefetch(a + (R + (i & 7)) * lda + (i & ~7), 0, 2); // the next rows: short pieces, far apart
     V w[W];
 #pragma GCC unroll 8
     for (int j = 0; j < W; ++j) w[j] = V::load(b + i * 64 + j * V::kLanes);
@@ -100,32 +46,34 @@ inline void micro(const typename V::T* a, int64_t lda, const typename V::T* b, i
     for (int j = 0; j < W; ++j) sum[r][j].store(out + r * ldo + j * V::kLanes);
 }
 
-template <class V, int R, int W>
-void across(const typename V::T* a, int64_t lda, const typename V::T* b, int64_t k, typename V::T* out,
-            int64_t ldo, bool first) {
-  for (int c = 0; c < 64; c += W * V::kLanes) micro<V, R, W>(a, lda, b + c, k, out + c, ldo, first);
+// One row alone takes more registers of columns, or its few sums would wait for each other.
+template <class V>
+void one_row(const typename V::T* a, const typename V::T* b, int64_t k, typename V::T* out, bool first) {
+  constexpr int W = 64 / V::kLanes < 8 ? 4 : 8;
+  for (int c = 0; c < 64; c += W * V::kLanes) micro<V, 1, W>(a, 0, b + c, k, out + c, 0, first);
 }
 
 template <class V>
 void block(const typename V::T* a, int64_t lda, int64_t rows, const typename V::T* b, int64_t k,
            typename V::T* out, int64_t ldo) {
-  constexpr int R = V::kRows, W = V::kWide;
-  for (int64_t begin = 0; begin < k; begin += kStretch) {
+  constexpr int R = kRows, W = kWide;
+  for (int64_t begin = 0; begin < k; begin += kStretch, a += kStretch, b += kStretch * 64) {
     int64_t count = k - begin < kStretch ? k - begin : kStretch;
     bool first = begin == 0;
-    const typename V::T* panel = b + begin * 64;
-    int64_t r = 0;
-    for (; r + R <= rows; r += R)
-      across<V, R, W>(a + r * lda + begin, lda, panel, count, out + r * ldo, ldo, first);
-    const typename V::T* left = a + r * lda + begin;
-    typename V::T* last = out + r * ldo;
-    switch (rows - r) {
-    case 5: across<V, 5, W>(left, lda, panel, count, last, ldo, first); break;
-    case 4: across<V, 4, W>(left, lda, panel, count, last, ldo, first); break;
-    case 3: across<V, 3, W>(left, lda, panel, count, last, ldo, first); break;
-    case 2: across<V, 2, W>(left, lda, panel, count, last, ldo, first); break;
-    case 1: across<V, 1, 8 / (64 / V::kLanes < 8 ? 2 : 1)>(left, lda, panel, count, last, ldo, first); break;
-    default: break;
+    if (rows % R == 1) one_row<V>(a + (rows - 1) * lda, b, count, out + (rows - 1) * ldo, first);
+    for (int64_t c = 0; c < 64; c += W * V::kLanes) {
+      int64_t r = 0;
+      for (; r + R <= rows; r += R)
+        micro<V, R, W>(a + r * lda, lda, b + c, count, out + r * ldo + c, ldo, first);
+      const typename V::T* left = a + r * lda;
+      typename V::T* last = out + r * ldo + c;
+      switch (rows - r) {
+      case 5: micro<V, 5, W>(left, lda, b + c, count, last, ldo, first); break;
+      case 4: micro<V, 4, W>(left, lda, b + c, count, last, ldo, first); break;
+      case 3: micro<V, 3, W>(left, lda, b + c, count, last, ldo, first); break;
+      case 2: micro<V, 2, W>(left, lda, b + c, count, last, ldo, first); break;
+      default: break;
+      }
     }
   }
 }
