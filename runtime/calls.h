@@ -44,10 +44,12 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps); // in f32, r
 Tensor logsumexp(const Tensor& x, int dim);
 Tensor diag(const Tensor& x); // of a matrix its diagonal, of a vector the matrix
 
-Tensor cholesky(const Tensor& x);      // lower; f32 or f64
+// Of matrices [.., n, n], of which a symmetric one's lower triangle is read; right sides [.., n, m] with the
+// same leading dims. f64 where an operand is, else f32. Errors name the pivot and, in a batch, the matrix.
+Tensor cholesky(const Tensor& x);      // lower
 Tensor inverse(const Tensor& x);       // of a positive definite matrix
 Tensor inverse_upper(const Tensor& x); // u with u^T u = x^-1
-Tensor solve(const Tensor& x, const Tensor& b);
+Tensor solve(const Tensor& x, const Tensor& b); // x positive definite
 Tensor solve_triangular(const Tensor& x, const Tensor& b, bool upper);
 
 // x [batch, tokens, heads, dim]; positions i32 [batch, tokens], 0-based; freqs f64 [dim/2].

@@ -1,41 +1,82 @@
-// Factorisations and solves, in f32 or f64; narrower floats are read as f32.
+// Factorisations and solves of [.., n, n], in f32 or f64; narrower floats are read as f32.
 #include "runtime/calls.h"
 #include "runtime/cpu/linalg.h"
+#include "runtime/cpu/pool.h"
 #include "runtime/profile.h"
 
 namespace wane {
 namespace {
 
+constexpr int64_t kSmall = 384; // up to this size the matrices of a batch are shared out, not their tiles
+
+// The leading dims and the last two.
+Shape with_last(const Shape& shape, int64_t rows, int64_t columns) {
+  Shape out = shape;
+  out[shape.rank() - 2] = rows;
+  out[shape.rank() - 1] = columns;
+  return out;
+}
+
 Tensor square(const char* op, const Tensor& x) {
-  if (x.rank() != 2 || x.shape()[0] != x.shape()[1])
+  const int rank = x.rank();
+  if (rank < 2 || x.shape()[rank - 2] != x.shape()[rank - 1])
     throw error("{}: a square matrix expected", op).note("matrix", describe(x));
   if (!is_float(x.dtype()))
     throw error("{}: floats expected, got {}", op, name_of(x.dtype())).note("matrix", describe(x));
   return cast(x, x.dtype() == DType::f64 ? DType::f64 : DType::f32).dense();
 }
 
+// Runs body(i) for every matrix of a batch; an error says which of several it was.
+template <class F> void each_matrix(int64_t count, int64_t n, F&& body) {
+  auto one = [&](int64_t i) {
+    try {
+      body(i);
+    } catch (Error& e) {
+      if (count > 1 && e.fault() == Fault::recipe) e.note("matrix", fmt::format("{} of {}", i + 1, count));
+      throw;
+    }
+  };
+  if (n <= kSmall) return parallel_parts(count, [&](int64_t i, int) { one(i); });
+  for (int64_t i = 0; i < count; ++i) one(i);
+}
+
+// Whole matrices in x, of its last two dims.
+int64_t matrices(const Tensor& x) {
+  const int rank = x.rank();
+  int64_t count = 1;
+  for (int d = 0; d < rank - 2; ++d) count *= x.shape()[d];
+  return count;
+}
+
 template <class F> Tensor of_square(const char* op, const Tensor& x, F run) {
   WorkSpan span(op);
-  Tensor in = square(op, x);
+  const Tensor in = square(op, x);
   Tensor out = empty(in.shape(), in.dtype(), op);
   span.moves(in, out);
-  run(in.dtype(), in.bytes(), out.bytes(), in.shape()[0]);
+  const int64_t n = in.shape().back(), bytes = n * n * int64_t(size_of(in.dtype()));
+  each_matrix(matrices(in), n,
+              [&](int64_t i) { run(in.dtype(), in.bytes() + i * bytes, out.bytes() + i * bytes, n); });
   return out;
 }
 
 template <class F> Tensor with_right_side(const char* op, const Tensor& x, const Tensor& b, F run) {
   WorkSpan span(op);
   Tensor in = square(op, x);
-  if (b.rank() != 2 || b.shape()[0] != in.shape()[0])
+  const int64_t n = in.shape().back();
+  if (b.rank() != in.rank() || b.shape() != with_last(in.shape(), n, b.shape().back()))
     throw error("{}: a right side of {} for a matrix of {}", op, to_string(b.shape()), to_string(in.shape()))
         .note("matrix", describe(x))
         .note("right side", describe(b));
-  DType wide = promote(in.dtype(), b.dtype() == DType::f64 ? DType::f64 : DType::f32);
+  const DType wide = promote(in.dtype(), b.dtype() == DType::f64 ? DType::f64 : DType::f32);
   in = cast(in, wide).dense();
-  Tensor right = cast(b, wide).dense();
+  const Tensor right = cast(b, wide).dense();
   Tensor out = empty(right.shape(), wide, op);
   span.moves(in, right, out);
-  run(wide, in.bytes(), right.bytes(), out.bytes(), in.shape()[0], right.shape()[1]);
+  const int64_t columns = right.shape().back(), size = int64_t(size_of(wide));
+  each_matrix(matrices(in), n, [&](int64_t i) {
+    const int64_t side = i * n * columns * size;
+    run(wide, in.bytes() + i * n * n * size, right.bytes() + side, out.bytes() + side, n, columns);
+  });
   return out;
 }
 

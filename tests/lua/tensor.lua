@@ -209,6 +209,62 @@ case("linear algebra", function()
   near(core.linear(x, core.eye(7)), values)
 end)
 
+case("linear algebra: views, batches and narrow floats are as their dense copies", function()
+  local wane = require "wane"
+  local z = wane.randn { 150, 70 }
+  local a = z:t():matmul(z) / 150 + core.eye(70) * 0.1
+  local b = wane.randn { 70, 9 }
+  local l, u, inverse = a:cholesky(), a:inverse_upper(), a:inverse()
+  near(l:matmul(l:t()), a, 1e-5)
+  near(u:t():matmul(u), inverse, 1e-4)
+  equal(inverse:t(), inverse)
+  near(a:matmul(a:solve(b)), b, 1e-4)
+  near(l:matmul(l:solve_lower(b)), b, 1e-4)
+  near(l:t():matmul(l:t():solve_upper(b)), b, 1e-4)
+
+  local wide = core.full({ 140, 140 }, 9):with({ { 1, 70 }, { 1, 70 } }, a)
+  local view = wide[{ { 1, 70 }, { 1, 70 } }]
+  equal(view:cholesky(), l)
+  equal(view:t():inverse_upper(), u) -- symmetric to the bit
+  equal(view:solve(b:t():t()), a:solve(b))
+
+  local batch = wane.concat({ a:reshape { 1, 70, 70 }, (a * 2):reshape { 1, 70, 70 } }, 1)
+  equal(batch:cholesky().shape, { 2, 70, 70 })
+  equal(batch:cholesky()[{ 1 }]:reshape { 70, 70 }, l)
+  equal(batch:inverse_upper()[{ 2 }]:reshape { 70, 70 }, (a * 2):inverse_upper())
+  local sides = wane.concat({ b:reshape { 1, 70, 9 }, b:reshape { 1, 70, 9 } }, 1)
+  equal(batch:solve(sides)[{ 2 }]:reshape { 70, 9 }, (a * 2):solve(b))
+  equal(core.zeros({ 0, 3, 3 }):cholesky().shape, { 0, 3, 3 })
+  equal(core.zeros({ 0, 0 }):inverse().shape, { 0, 0 })
+  equal(core.eye(3):solve(core.zeros { 3, 0 }).shape, { 3, 0 })
+
+  local narrow = a:to "bf16"
+  equal(narrow:cholesky().dtype, "f32")
+  equal(narrow:cholesky(), narrow:to "f32":cholesky())
+  equal(a:solve(b:to "f64").dtype, "f64")
+end)
+
+case("linear algebra: what cannot be done", function()
+  local a = core.eye(4)
+  fails(function() core.zeros { 3, 4 }:cholesky() end, "cholesky: a square matrix expected")
+  fails(function() core.zeros { 3 }:inverse() end, "inverse: a square matrix expected")
+  fails(function() core.zeros({ 3, 3 }, { dtype = "i32" }):inverse_upper() end,
+    "inverse_upper: floats expected, got i32")
+  fails(function() a:solve(core.zeros { 3, 1 }) end, "solve: a right side of [3 x 1] for a matrix of [4 x 4]")
+  fails(function() a:solve_upper(core.zeros { 2, 4, 1 }) end,
+    "solve_upper: a right side of [2 x 4 x 1] for a matrix of [4 x 4]")
+  local bad = core.tensor { { 4, 2 }, { 2, 0.25 } }
+  fails(function() bad:cholesky() end, "cholesky: the matrix is not positive definite: pivot 2 of 2 is -0.75")
+  fails(function() bad:inverse_upper() end,
+    "inverse_upper: the matrix is not positive definite: pivot 1 of 2 is -12")
+  local batch = require "wane".concat({ core.eye(2):reshape { 1, 2, 2 }, bad:reshape { 1, 2, 2 } }, 1)
+  fails(function() batch:inverse() end, "matrix   2 of 2")
+  fails(function() core.tensor { { 0 / 0 } }:cholesky() end,
+    "cholesky: the matrix is not positive definite: pivot 1 of 1 is ")
+  fails(function() core.tensor { { 1, 0 }, { 0, 0 } }:solve_lower(core.zeros { 2, 1 }) end,
+    "solve_lower: the diagonal of the triangle is zero at 2 of 2")
+end)
+
 case("values freeze, buffers do not", function()
   local b = core.buffer(x)
   b[{ { 1, 2 }, {} }] = 0
