@@ -18,6 +18,12 @@ int linear_of(Args& a) {
   return results(a.L, linear(x, w, bias, out));
 }
 
+int gated_linear_of(Args& a) {
+  Tensor x = a.tensor("x"), gate = a.tensor("gate"), up = a.tensor("up"),
+         gate_bias = a.maybe_tensor("gate_bias");
+  return results(a.L, gated_linear(x, gate, up, gate_bias, a.maybe_tensor("up_bias")));
+}
+
 int matmul_of(Args& a) {
   Tensor x = a.tensor("x");
   return results(a.L, matmul(x, a.tensor("y")));
@@ -121,6 +127,8 @@ int histogram_of(Args& a) {
 Method functions[] = {
     {"linear", linear_of, "(x, w [, bias [, out_dtype]]) -> tensor",
      "x [.., in] by w [out, in], plus bias [out]."},
+    {"gated_linear", gated_linear_of, "(x, gate, up [, gate_bias [, up_bias]]) -> tensor",
+     "silu(linear(x, gate)) * linear(x, up), in every bit."},
     {"matmul", matmul_of, "(x, y) -> tensor", "x [.., m, k] by y [.., k, n]."},
     {"embedding", embedding_of, "(tokens, table) -> tensor",
      "Rows of a table [ids, width] by token ids from 0."},

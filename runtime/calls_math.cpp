@@ -4,6 +4,7 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/matmul.h"
+#include "runtime/flush.h"
 #include "runtime/pressure.h"
 #include "runtime/profile.h"
 
@@ -125,6 +126,34 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
   Tensor b = bias ? cast(bias, DType::f32).dense() : Tensor();
   matmul_packed(compute, rows.bytes(), m, lda, *weights, y.bytes(), tile, n, b ? b.data<float>() : nullptr);
   return cast(y, result);
+}
+
+Tensor gated_linear(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& gate_bias,
+                    const Tensor& up_bias) {
+  auto one_by_one = [&] {
+    return map(Op::mul, map(Op::silu, linear(x, gate, gate_bias)), linear(x, up, up_bias));
+  };
+  DType compute = compute_dtype(x.dtype(), gate.dtype());
+  DType result = result_dtype(x.dtype(), gate.dtype(), compute);
+  bool matrices = gate.rank() == 2 && x.rank() >= 1 && gate.shape() == up.shape();
+  int64_t n = matrices ? gate.shape()[0] : 0, k = matrices ? gate.shape()[1] : 0;
+  bool joint = fuse_enabled() && matrices && x.shape().back() == k && gate.dtype() == up.dtype()
+               && gates_in_tiles(compute) && tile_dtype(compute, result) == result && x.count() > 0
+               && is_float(x.dtype()) && is_float(gate.dtype());
+  joint = joint && bool(gate_bias) == bool(up_bias)
+          && (!gate_bias || (gate_bias.count() == n && up_bias.count() == n));
+  if (!joint) return one_by_one();
+  Shape shape = x.shape();
+  shape[shape.rank() - 1] = n;
+  Tensor rows = left_operand(x, compute);
+  int64_t lda = rows.rank() == 2 ? rows.strides()[0] : k;
+  PackedWeightsPtr gates = packed(gate, compute), ups = packed(up, compute);
+  Tensor y = empty(shape, result, "silu(linear) * linear");
+  auto floats = [](const Tensor& b) { return b ? cast(b, DType::f32).dense() : Tensor(); };
+  Tensor gb = floats(gate_bias), ub = floats(up_bias);
+  matmul_gated(compute, rows.bytes(), x.count() / k, lda, *gates, *ups, y.bytes(), result, n,
+               gb ? gb.data<float>() : nullptr, ub ? ub.data<float>() : nullptr);
+  return y;
 }
 
 Tensor matmul(const Tensor& x, const Tensor& y) {

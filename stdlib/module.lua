@@ -207,6 +207,24 @@ local function run_linear(self, node, x)
   return core.linear(x, M.weight(self), M.bias(self), node.head and "f32" or nil)
 end
 
+-- Whether both are plain products that see x in the same way: the same transform, the same input quantizer, nothing
+-- that replaces or watches them.
+local function joins(a, b)
+  local s, t = a.state, b.state
+  return stages.active == 0 and a.run == run_linear and b.run == run_linear and not (a.head or b.head)
+    and not (s.forward or t.forward) and s.transform == t.transform and s.input == t.input
+end
+
+-- gate(x):silu() * up(x), as one call where the layers allow it.
+function M.gated(gate, up, x)
+  local node = rawget(gate, NODE)
+  if not joins(node, rawget(up, NODE)) then return gate(x):silu() * up(x) end
+  local state = node.state
+  if state.transform then x = state.transform.apply(x) end
+  if state.input then x = state.input.apply(x) end
+  return core.gated_linear(x, M.weight(gate), M.weight(up), M.bias(gate), M.bias(up))
+end
+
 -- wane.Linear(in, out, { bias = false, tied }): x [.., in] to [.., out] by a weight [out, in]. `tied`: the
 -- layer whose weight it shares (false or nil: one of its own).
 function M.Linear(inputs, outputs, given)

@@ -30,11 +30,11 @@ public:
       : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), x_(x.dense()), w_(w.dense()) {
     using F = memory::format_tag;
     set_openmp_threads(thread_count()); // a primitive is made for the threads there are at its making
-    auto type = type_of(x.dtype()), sums = x.dtype() == DType::i8 ? memory::data_type::s32 : memory::data_type::f32;
+    auto type = type_of(x.dtype()),
+         sums = x.dtype() == DType::i8 ? memory::data_type::s32 : memory::data_type::f32;
     memory::dims a{x.shape()[0], x.shape()[1]}, b{w.shape()[1], w.shape()[0]}, c{x.shape()[0], w.shape()[0]};
-    dnnl::matmul::primitive_desc made(dnnl::matmul::desc({a, type, F::ab}, {b, type, packed ? F::any : F::ba},
-                                                         {c, sums, F::ab}),
-                                      engine_);
+    dnnl::matmul::primitive_desc made(
+        dnnl::matmul::desc({a, type, F::ab}, {b, type, packed ? F::any : F::ba}, {c, sums, F::ab}), engine_);
     name = made.impl_info_str();
     memory plain({b, type, F::ba}, engine_, w_.bytes());
     memory kept = packed ? memory(made.weights_desc(), engine_) : plain;

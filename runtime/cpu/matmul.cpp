@@ -16,6 +16,7 @@ constexpr int64_t kFewRows = 8; // the most that the own kernels take
 constexpr int64_t kTileRows = 64, kTileColumns = 512, kTileColumnsOfFew = 192;
 constexpr int64_t kPanelBytes = 768 << 10; // of weights that all row tiles read again: they stay in L2
 constexpr size_t kPartBytes = 96 << 10;    // of weights that one part of few rows reads
+constexpr size_t kTileBytes = size_t(kTileRows * kTileColumns) * 4; // of sums
 constexpr int64_t kStreamBytes = int64_t(32) << 20;
 
 struct Product {
@@ -119,9 +120,20 @@ struct PaddedRows {
   }
 };
 
+// The sums of one block of columns.
+void few_rows_sums(const Product& p, const PaddedRows& a, int64_t b, float* sums) {
+  alignas(64) float more[kFewRows * 64];
+  for (int64_t s = 0; s < p.w.slices(); ++s) {
+    int64_t k = p.w.slice_k(s);
+    rows_in_order(sum_order(p.compute, k), p.compute, a.at(s), a.longest, int(a.rows), p.w.block(b, s), k,
+                  s ? more : sums);
+    if (s) add_sums(sums, more, a.rows * 64);
+  }
+}
+
 // One block of columns of the result, from `row` on.
 void few_rows_block(const Product& p, const PaddedRows& a, int64_t row, int64_t b) {
-  alignas(64) float sums[kFewRows * 64], more[kFewRows * 64];
+  alignas(64) float sums[kFewRows * 64];
   int64_t columns = std::min(p.n() - b * 64, int64_t{64});
   if (p.compute == DType::i8) {
     auto* exact = reinterpret_cast<int32_t*>(sums);
@@ -131,12 +143,7 @@ void few_rows_block(const Product& p, const PaddedRows& a, int64_t row, int64_t 
       std::memcpy(p.out_at(row + r, b * 64), exact + r * 64, size_t(columns) * 4);
     return;
   }
-  for (int64_t s = 0; s < p.w.slices(); ++s) {
-    int64_t k = p.w.slice_k(s);
-    rows_in_order(sum_order(p.compute, k), p.compute, a.at(s), a.longest, int(a.rows), p.w.block(b, s), k,
-                  s ? more : sums);
-    if (s) add_sums(sums, more, a.rows * 64);
-  }
+  few_rows_sums(p, a, b, sums);
   p.store(sums, 64, row, b * 64, a.rows, columns);
 }
 
@@ -148,12 +155,17 @@ bool order_known(const Product& p) {
   return true;
 }
 
+// Calls body(block) for all blocks of columns, in parts of some.
+template <class F> void each_block(const PackedWeights& w, F&& body) {
+  int64_t blocks = w.blocks(), group = std::max<int64_t>(1, int64_t(kPartBytes / w.block_bytes()));
+  parallel_parts((blocks + group - 1) / group, [&](int64_t part, int) {
+    for (int64_t b = part * group; b < std::min(blocks, (part + 1) * group); ++b) body(b);
+  });
+}
+
 void few_rows(const Product& p) {
   PaddedRows a(p, p.a, p.lda, p.m);
-  int64_t blocks = p.w.blocks(), group = std::max<int64_t>(1, int64_t(kPartBytes / p.w.block_bytes()));
-  parallel_parts((blocks + group - 1) / group, [&](int64_t part, int) {
-    for (int64_t b = part * group; b < std::min(blocks, (part + 1) * group); ++b) few_rows_block(p, a, 0, b);
-  });
+  each_block(p.w, [&](int64_t b) { few_rows_block(p, a, 0, b); });
 }
 
 // ---- own kernels: tiles of 64 rows by one block ----
@@ -253,10 +265,23 @@ struct LibraryTiles {
                  sums);
   }
 
+  // Over all of k, for whole blocks of columns.
+  void sum(int64_t row, int64_t rows, int64_t col, int64_t columns, void* sums) const {
+    slice(0, row, rows, col, columns, sums);
+    for (int64_t s = 1; s < p.w.slices(); ++s) {
+      void* more = thread_scratch(3, kTileBytes);
+      slice(s, row, rows, col, columns, more);
+      add_sums(static_cast<float*>(sums), static_cast<float*>(more), rows * columns);
+    }
+  }
+
+  // Do rows of this many go to the own kernels?
+  bool few(int64_t rows) const { return rows <= few_limit(p.compute) && known && p.compute != DType::i8; }
+
   void tile(int64_t row, int64_t col) const {
     int64_t rows = std::min(p.m - row, kTileRows), wanted = std::min(p.n() - col, width);
     int64_t columns = (wanted + 63) / 64 * 64; // the weights are padded to that
-    if (rows <= few_limit(p.compute) && known && p.compute != DType::i8) {
+    if (few(rows)) {
       PaddedRows padded(p, p.a_row(row), p.lda, rows);
       for (int64_t b = col / 64; b < (col + columns) / 64; ++b) few_rows_block(p, padded, row, b);
       return;
@@ -264,14 +289,8 @@ struct LibraryTiles {
     bool shifted = p.compute == DType::i8 && !signed_rows();
     bool direct = rows >= kLeastRows && columns == p.n() && p.ldo == p.n() && !p.bias && !shifted
                   && p.out_dtype != DType::bf16;
-    size_t tile_bytes = size_t(kTileRows * kTileColumns) * 4;
-    void* sums = direct ? static_cast<void*>(p.out_at(row, col)) : thread_scratch(2, tile_bytes);
-    slice(0, row, rows, col, columns, sums);
-    for (int64_t s = 1; s < p.w.slices(); ++s) {
-      void* more = thread_scratch(3, tile_bytes);
-      slice(s, row, rows, col, columns, more);
-      add_sums(static_cast<float*>(sums), static_cast<float*>(more), rows * columns);
-    }
+    void* sums = direct ? static_cast<void*>(p.out_at(row, col)) : thread_scratch(2, kTileBytes);
+    sum(row, rows, col, columns, sums);
     if (direct) return;
     if (shifted)
       matmul_kernels().store_i8(static_cast<const int32_t*>(sums), columns, rows, wanted,
@@ -282,17 +301,73 @@ struct LibraryTiles {
   }
 };
 
-void library_tiles(const Product& p) {
+bool ends_with_few(const Product& p) {
   int64_t tail = p.m % kTileRows;
-  bool has_few = tail >= 1 && tail <= few_limit(p.compute);
-  BufferPtr held;
-  LibraryTiles work{p, dense_rows(p, held), tile_width(p), has_few && order_known(p)};
-  int64_t row_tiles = (p.m + kTileRows - 1) / kTileRows, col_tiles = (p.n() + work.width - 1) / work.width;
-  // Neighbouring parts share a tile of weights, the larger operand.
-  parallel_parts(row_tiles * col_tiles, [&](int64_t part, int) {
-    work.tile(part % row_tiles * kTileRows, part / row_tiles * work.width);
-  });
+  return tail >= 1 && tail <= few_limit(p.compute);
 }
+
+// Calls body(row, col) for all tiles; neighbouring parts share a tile of weights, the larger operand.
+template <class F> void each_tile(const Product& p, int64_t width, F&& body) {
+  int64_t row_tiles = (p.m + kTileRows - 1) / kTileRows, col_tiles = (p.n() + width - 1) / width;
+  parallel_parts(row_tiles * col_tiles,
+                 [&](int64_t part, int) { body(part % row_tiles * kTileRows, part / row_tiles * width); });
+}
+
+void library_tiles(const Product& p) {
+  BufferPtr held;
+  LibraryTiles work{p, dense_rows(p, held), tile_width(p), ends_with_few(p) && order_known(p)};
+  each_tile(p, work.width, [&](int64_t row, int64_t col) { work.tile(row, col); });
+}
+
+// ---- silu(gate) * up ----
+
+struct Gated {
+  Product gate, up; // equal but for the weights and the bias
+
+  void store(const float* g, const float* u, int64_t tile_stride, int64_t row, int64_t col, int64_t rows,
+             int64_t columns) const {
+    matmul_kernels().store_gated(g, u, tile_stride, rows, columns, gate.bias ? gate.bias + col : nullptr,
+                                 up.bias ? up.bias + col : nullptr, gate.out_dtype == DType::bf16,
+                                 gate.out_at(row, col), gate.ldo);
+  }
+
+  void few_rows_block(const PaddedRows& a, int64_t row, int64_t b) const {
+    alignas(64) float g[kFewRows * 64], u[kFewRows * 64];
+    few_rows_sums(gate, a, b, g);
+    few_rows_sums(up, a, b, u);
+    store(g, u, 64, row, b * 64, a.rows, std::min(gate.n() - b * 64, int64_t{64}));
+  }
+
+  void few_rows() const {
+    PaddedRows a(gate, gate.a, gate.lda, gate.m);
+    each_block(gate.w, [&](int64_t b) { few_rows_block(a, 0, b); });
+  }
+
+  void tile(const LibraryTiles& gates, const LibraryTiles& ups, int64_t row, int64_t col) const {
+    int64_t rows = std::min(gate.m - row, kTileRows), wanted = std::min(gate.n() - col, gates.width);
+    int64_t columns = (wanted + 63) / 64 * 64;
+    if (gates.few(rows)) {
+      PaddedRows padded(gate, gate.a_row(row), gate.lda, rows);
+      for (int64_t b = col / 64; b < (col + columns) / 64; ++b) few_rows_block(padded, row, b);
+      return;
+    }
+    auto* g = static_cast<float*>(thread_scratch(2, kTileBytes));
+    auto* u = static_cast<float*>(thread_scratch(4, kTileBytes));
+    gates.sum(row, rows, col, columns, g);
+    ups.sum(row, rows, col, columns, u);
+    store(g, u, columns, row, col, rows, wanted);
+  }
+
+  void library_tiles() const {
+    BufferPtr held;
+    // Two tiles of weights are read by turns, so each is half as wide.
+    int64_t width = std::max<int64_t>(tile_width(gate) / 2 / 64 * 64, 64);
+    const std::byte* rows = dense_rows(gate, held);
+    bool known = ends_with_few(gate) && order_known(gate);
+    LibraryTiles gates{gate, rows, width, known}, ups{up, rows, width, known};
+    each_tile(gate, width, [&](int64_t row, int64_t col) { tile(gates, ups, row, col); });
+  }
+};
 
 } // namespace
 
@@ -318,6 +393,27 @@ void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, const P
   if (!library_computes(compute)) return own_tiles(p);
   if (m <= few_limit(compute) && order_known(p)) return few_rows(p);
   library_tiles(p);
+}
+
+bool gates_in_tiles(DType compute) { return library_computes(compute) && compute != DType::i8; }
+
+void matmul_gated(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& gate,
+                  const PackedWeights& up, void* out, DType out_dtype, int64_t ldo, const float* gate_bias,
+                  const float* up_bias) {
+  auto product = [&](const PackedWeights& w, const float* bias) {
+    return Product{compute, static_cast<const std::byte*>(a), m,         lda,
+                   w,       static_cast<std::byte*>(out),     out_dtype, ldo,
+                   bias};
+  };
+  Gated g{product(gate, gate_bias), product(up, up_bias)};
+  check(g.gate), check(g.up);
+  if (!gates_in_tiles(compute) || gate.n() != up.n() || gate.k() != up.k() || gate.k() == 0
+      || !gate_bias != !up_bias)
+    throw error(Fault::internal, "matmul_gated: {} by weights [{} x {}] and [{} x {}]", name_of(compute),
+                gate.n(), gate.k(), up.n(), up.k());
+  if (m == 0 || gate.n() == 0) return;
+  if (m <= few_limit(compute) && order_known(g.gate)) return g.few_rows();
+  g.library_tiles();
 }
 
 void matmul_plain(DType compute, const void* a, int64_t m, int64_t lda, const void* b, int64_t b_row_stride,

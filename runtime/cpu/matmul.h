@@ -65,6 +65,15 @@ PackedWeightsPtr pack_weights(DType compute, DType source, const void* w, int64_
 void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& w, void* out,
                    DType out_dtype, int64_t ldo, const float* bias = nullptr);
 
+// out[m, n] = silu(a * gate^T + gate_bias) * (a * up^T + up_bias), rounded to out_dtype (f32, bf16) after
+// each step: the bits of matmul_packed twice and of the maps, without their results in memory. For compute
+// types and inner sizes that gates_in_tiles and k > 0 allow; gate and up are [n, k] both, with two biases or
+// none.
+bool gates_in_tiles(DType compute);
+void matmul_gated(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& gate,
+                  const PackedWeights& up, void* out, DType out_dtype, int64_t ldo, const float* gate_bias,
+                  const float* up_bias);
+
 // out[m, n] = a[m, k] * b[k, n], b with both strides in elements. compute f16 runs in f32, the others as
 // above. The operand b is packed for this one call.
 void matmul_plain(DType compute, const void* a, int64_t m, int64_t lda, const void* b, int64_t b_row_stride,

@@ -111,7 +111,7 @@ template <class F> auto guarded(F&& body) {
 } // namespace
 
 void* thread_scratch(int slot, size_t bytes) {
-  thread_local std::array<BufferPtr, 4> blocks;
+  thread_local std::array<BufferPtr, 5> blocks;
   auto& block = blocks[size_t(slot)];
   if (!block || block->bytes() < bytes) {
     block.reset();

@@ -16,7 +16,7 @@ function MLP:init(c)
 end
 
 function MLP:forward(x)
-  return self.down_proj(self.gate_proj(x):silu() * self.up_proj(x))
+  return self.down_proj(modules.gated(self.gate_proj, self.up_proj, x))
 end
 
 local Attention = modules.module "Attention"

@@ -5,6 +5,8 @@
 // gcc 12 warns of its own intrinsics, which start from a register left undefined on purpose.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include "runtime/cpu/isa/matmul_kernels.h"
+
+#include "kernels/math.h"
 #include "runtime/cpu/isa/registers.h"
 #include "runtime/cpu/isa/smallrows.h"
 
@@ -213,6 +215,39 @@ void store_bf16(const float* tile, int64_t tile_stride, int64_t rows, int64_t co
   }
 }
 
+template <bool kBf16> inline float rounded(float x) {
+  return kBf16 ? __builtin_bit_cast(float, uint32_t(to_bf16(x)) << 16) : x;
+}
+
+template <bool kBf16, bool kBias, class T>
+void gated_row(const float* gate, const float* up, int64_t columns, const float* gate_bias,
+               const float* up_bias, T* out) {
+#pragma GCC ivdep
+  for (int64_t c = 0; c < columns; ++c) {
+    float g = rounded<kBf16>(kBias ? gate[c] + gate_bias[c] : gate[c]);
+    float u = rounded<kBf16>(kBias ? up[c] + up_bias[c] : up[c]);
+    float y = rounded<kBf16>(wane_silu(g)) * u;
+    if constexpr (kBf16)
+      out[c] = to_bf16(y);
+    else
+      out[c] = y;
+  }
+}
+
+void store_gated(const float* gate, const float* up, int64_t tile_stride, int64_t rows, int64_t columns,
+                 const float* gate_bias, const float* up_bias, bool bf16, void* out, int64_t ldo) {
+  for (int64_t r = 0; r < rows; ++r, gate += tile_stride, up += tile_stride) {
+    auto* narrow = static_cast<uint16_t*>(out) + r * ldo;
+    auto* wide = static_cast<float*>(out) + r * ldo;
+    if (bf16)
+      gate_bias ? gated_row<true, true>(gate, up, columns, gate_bias, up_bias, narrow)
+                : gated_row<true, false>(gate, up, columns, gate_bias, up_bias, narrow);
+    else
+      gate_bias ? gated_row<false, true>(gate, up, columns, gate_bias, up_bias, wide)
+                : gated_row<false, false>(gate, up, columns, gate_bias, up_bias, wide);
+  }
+}
+
 void stream_words(const void* tile, int64_t tile_stride, int64_t rows, int64_t columns, void* out,
                   int64_t ldo) {
   auto* from = static_cast<const uint32_t*>(tile);
@@ -263,6 +298,7 @@ const MatmulKernels& matmul_kernels() {
     column_sums,
     store_f32,
     store_bf16,
+    store_gated,
     stream_words,
     store_i8,
     shift_i8

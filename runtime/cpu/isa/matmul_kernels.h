@@ -50,6 +50,10 @@ struct MatmulKernels {
                     float* out, int64_t ldo);
   void (*store_bf16)(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns, const float* bias,
                      uint16_t* out, int64_t ldo);
+  // silu(gate) * up of two finished tiles, to bf16 or f32. Every step rounds to the type of the result, so
+  // the bits are those of storing both and of the maps after it. Both have a bias or neither (null).
+  void (*store_gated)(const float* gate, const float* up, int64_t tile_stride, int64_t rows, int64_t columns,
+                      const float* gate_bias, const float* up_bias, bool bf16, void* out, int64_t ldo);
   // 4-byte words past the caches, for a result that nobody will find there.
   void (*stream_words)(const void* tile, int64_t tile_stride, int64_t rows, int64_t columns, void* out,
                        int64_t ldo);
