@@ -233,14 +233,16 @@ const std::byte* dense_rows(const Product& p, BufferPtr& held) {
   return held->data();
 }
 
-// Columns of a tile, by the shape alone: 512, or fewer where that many columns of the weights leave the cache
-// before the next row tile comes (measured: bf16 with k = 2048 gains a third from 128).
-int64_t tile_width(const Product& p) {
+// Columns of a tile, by the shape alone: 512, or fewer where that many columns of the weights (of `panels` of
+// them) leave the cache before the next row tile comes (measured: bf16 with k = 2048 gains a third from 128);
+// and then about as many in every tile.
+int64_t tile_width(const Product& p, int64_t panels = 1) {
   if (p.m <= kTileRows) return kTileColumnsOfFew;
-  int64_t longest = std::min(p.k(), longest_slice(p.compute)) * int64_t(size_of(p.compute));
-  int64_t width = kTileColumns;
+  int64_t longest = std::min(p.k(), longest_slice(p.compute)) * int64_t(size_of(p.compute)) * panels;
+  int64_t width = kTileColumns / panels;
   while (width > 128 && width * longest > kPanelBytes) width /= 2;
-  return width;
+  int64_t tiles = (p.n() + width - 1) / width;
+  return (p.w.blocks() + tiles - 1) / tiles * 64;
 }
 
 struct LibraryTiles {
@@ -360,8 +362,7 @@ struct Gated {
 
   void library_tiles() const {
     BufferPtr held;
-    // Two tiles of weights are read by turns, so each is half as wide.
-    int64_t width = std::max<int64_t>(tile_width(gate) / 2 / 64 * 64, 64);
+    int64_t width = tile_width(gate, 2);
     const std::byte* rows = dense_rows(gate, held);
     bool known = ends_with_few(gate) && order_known(gate);
     LibraryTiles gates{gate, rows, width, known}, ups{up, rows, width, known};

@@ -215,22 +215,62 @@ void store_bf16(const float* tile, int64_t tile_stride, int64_t rows, int64_t co
   }
 }
 
-template <bool kBf16> inline float rounded(float x) {
-  return kBf16 ? __builtin_bit_cast(float, uint32_t(to_bf16(x)) << 16) : x;
+// silu of every bf16 number, rounded: 128 KiB, of which common numbers touch a few.
+const uint16_t* silu_table() {
+  static const auto* table = [] {
+    auto* made = new uint16_t[65536 + 1]; // vectors read words of four bytes
+    for (uint32_t i = 0; i < 65536; ++i) made[i] = to_bf16(wane_silu(__builtin_bit_cast(float, i << 16)));
+    made[65536] = 0;
+    return made;
+  }();
+  return table;
 }
 
-template <bool kBf16, bool kBias, class T>
+#if defined(__AVX512F__)
+typedef float Floats __attribute__((vector_size(64), aligned(4), may_alias));
+typedef uint32_t Words __attribute__((vector_size(64)));
+
+// to_bf16 of 16 lanes.
+inline Words to_bf16(Floats value) {
+  auto u = (Words)value;
+  return (value != value) ? (u >> 16) | 0x40 : (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+}
+
+// 16 columns of gated_row.
+inline void gated_vector(Floats gate, Floats up, const uint16_t* table, uint16_t* out) {
+  auto silu = (Words)_mm512_mask_i32gather_epi32(_mm512_setzero_si512(), 0xffff, (__m512i)to_bf16(gate),
+                                                 table, sizeof *table);
+  Words y = to_bf16((Floats)(silu << 16) * (Floats)(to_bf16(up) << 16));
+  _mm256_storeu_si256((__m256i_u*)out, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)y));
+}
+#endif
+
+template <bool kBias>
 void gated_row(const float* gate, const float* up, int64_t columns, const float* gate_bias,
-               const float* up_bias, T* out) {
+               const float* up_bias, float* out) {
 #pragma GCC ivdep
   for (int64_t c = 0; c < columns; ++c) {
-    float g = rounded<kBf16>(kBias ? gate[c] + gate_bias[c] : gate[c]);
-    float u = rounded<kBf16>(kBias ? up[c] + up_bias[c] : up[c]);
-    float y = rounded<kBf16>(wane_silu(g)) * u;
-    if constexpr (kBf16)
-      out[c] = to_bf16(y);
-    else
-      out[c] = y;
+    float g = kBias ? gate[c] + gate_bias[c] : gate[c], u = kBias ? up[c] + up_bias[c] : up[c];
+    out[c] = wane_silu(g) * u;
+  }
+}
+
+template <bool kBias>
+void gated_row(const float* gate, const float* up, int64_t columns, const float* gate_bias,
+               const float* up_bias, uint16_t* out) {
+  const uint16_t* table = silu_table();
+  int64_t c = 0;
+#if defined(__AVX512F__)
+  for (; c + 16 <= columns; c += 16) {
+    Floats g = *(const Floats*)(gate + c), u = *(const Floats*)(up + c);
+    if (kBias) g += *(const Floats*)(gate_bias + c), u += *(const Floats*)(up_bias + c);
+    gated_vector(g, u, table, out + c);
+  }
+#endif
+  for (; c < columns; ++c) {
+    float g = kBias ? gate[c] + gate_bias[c] : gate[c], u = kBias ? up[c] + up_bias[c] : up[c];
+    float silu = __builtin_bit_cast(float, uint32_t(table[to_bf16(g)]) << 16);
+    out[c] = to_bf16(silu * __builtin_bit_cast(float, uint32_t(to_bf16(u)) << 16));
   }
 }
 
@@ -240,11 +280,11 @@ void store_gated(const float* gate, const float* up, int64_t tile_stride, int64_
     auto* narrow = static_cast<uint16_t*>(out) + r * ldo;
     auto* wide = static_cast<float*>(out) + r * ldo;
     if (bf16)
-      gate_bias ? gated_row<true, true>(gate, up, columns, gate_bias, up_bias, narrow)
-                : gated_row<true, false>(gate, up, columns, gate_bias, up_bias, narrow);
+      gate_bias ? gated_row<true>(gate, up, columns, gate_bias, up_bias, narrow)
+                : gated_row<false>(gate, up, columns, gate_bias, up_bias, narrow);
     else
-      gate_bias ? gated_row<false, true>(gate, up, columns, gate_bias, up_bias, wide)
-                : gated_row<false, false>(gate, up, columns, gate_bias, up_bias, wide);
+      gate_bias ? gated_row<true>(gate, up, columns, gate_bias, up_bias, wide)
+                : gated_row<false>(gate, up, columns, gate_bias, up_bias, wide);
   }
 }
 
