@@ -5,6 +5,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "bindings/stdlib.h"
 #include "runtime/profile.h"
 
 namespace wane::lua {
@@ -25,6 +26,7 @@ struct Profile {
   Floors floors;
   std::vector<std::string> names; // of frames, works and causes, by id
   std::unordered_map<std::string, uint32_t> ids;
+  std::unordered_map<std::string, std::string> functions; // of the library, by file and line
   std::map<std::vector<uint32_t>, Sum> sums; // by frames, outermost first, then origin, cause and name
 
   uint32_t id(std::string name) {
@@ -52,6 +54,18 @@ std::string layer_of(lua_State* L, const lua_Debug& frame) {
   return path;
 }
 
+// "methods:forward" of the line that defines a function of the library, or "": after a tail call Lua knows no
+// name.
+std::string defined_name(const std::string& file, int line) {
+  auto text = stdlib_text(file).value_or("");
+  size_t at = 0;
+  for (int i = 1; i < line && at != std::string::npos; ++i) at = text.find('\n', at) + 1;
+  auto first = text.substr(at, text.find('\n', at) - at);
+  size_t begin = first.find("function "), end = first.find('(');
+  if (begin == std::string::npos || end == std::string::npos || end < begin + 9) return "";
+  return first.substr(begin + 9, end - begin - 9);
+}
+
 std::string frame_name(lua_State* L, lua_Debug& frame) {
   lua_getinfo(L, "Snl", &frame);
   if (frame.currentline < 0) return ""; // C
@@ -61,8 +75,13 @@ std::string frame_name(lua_State* L, lua_Debug& frame) {
   const char* file = frame.source + std::strlen("@wane/");
   auto layer = layer_of(L, frame);
   if (!layer.empty() || std::strcmp(file, "module.lua") == 0) return layer;
-  if (frame.name && *frame.name) return fmt::format("{} ({})", frame.name, file);
-  return fmt::format("{}:{}", file, frame.linedefined);
+  auto place = fmt::format("{}:{}", file, frame.linedefined);
+  auto [known, is_new] = profile->functions.try_emplace(place);
+  if (is_new) {
+    auto name = defined_name(file, frame.linedefined);
+    known->second = name.empty() ? place : fmt::format("{} ({})", name, file);
+  }
+  return known->second;
 }
 
 // Appends the frames of one state, outermost first; those of layers and functions once while they follow each
@@ -165,8 +184,10 @@ Method functions[] = {
 
 void start_profile(lua_State* L) {
   Floors floors = measure_floors();
+  drop_memory_cache(); // what the measuring held is no part of the script's
+  reset_memory_peak();
   profile =
-      std::make_unique<Profile>(Profile{&host(L), std::chrono::steady_clock::now(), floors, {}, {}, {}});
+      std::make_unique<Profile>(Profile{&host(L), std::chrono::steady_clock::now(), floors, {}, {}, {}, {}});
   set_work_listener(hear);
 }
 

@@ -6,6 +6,7 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/pool.h"
+#include "runtime/profile.h"
 
 namespace wane {
 namespace {
@@ -112,6 +113,8 @@ void Gram::add(const Tensor& x_in, const Tensor& y_in) {
 }
 
 void Gram::run(int64_t count) {
+  WorkSpan span("gram"); // the products inside are linear's own
+  span.bytes(3.0 * 4 * double(rows_) * double(columns_));
   std::vector<Tensor> xs, ys;
   for (auto& piece : waiting_) xs.push_back(piece.x), ys.push_back(piece.y);
   const Tensor x = gathered(xs, count), y = crossed_ ? gathered(ys, count) : x;

@@ -7,6 +7,7 @@
 #include "kernels/math.h"
 #include "runtime/calls.h"
 #include "runtime/cpu/pool.h"
+#include "runtime/profile.h"
 
 namespace wane {
 namespace {
@@ -42,7 +43,9 @@ double unit(uint32_t high, uint32_t low) { return double((uint64_t(high) << 32 |
 template <class F> Tensor fill(const Shape& shape, DType dtype, const char* name, F value) {
   if (!is_float(dtype)) throw error("{}: dtype {} holds no fractions", name, name_of(dtype));
   DType computed = dtype == DType::f64 ? DType::f64 : DType::f32;
+  WorkSpan span(name);
   Tensor t = empty(shape, computed, name);
+  span.moves(t);
   int64_t count = t.count();
   constexpr int64_t kPart = 1 << 14;
   parallel_parts((count + kPart - 1) / kPart, [&](int64_t part, int) {

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cmath>
 
+#include "runtime/profile.h"
+
 namespace wane {
 namespace {
 
@@ -157,6 +159,10 @@ void Sweep::advance(int64_t count, const SweepQuantizer& quantizer, std::span<co
     given.width.push_back(p.shape()[1]);
   }
   if (count == 0 || rows_ == 0) return;
+  WorkSpan span("sweep");
+  const double ahead = double(columns_ - position()) - double(count) / 2; // columns that one column's error reaches
+  span.bytes(2.0 * double(rows_ * count) * double(size_of(dtype_)));
+  span.product(2.0 * double(rows_ * count) * ahead);
   if (auto bad = tiles_->advance(count, quantizer.maps(), given))
     throw error("sweep: encode gave {} for row {}, column {}; expected whole numbers 0 to {}", bad->value,
                 bad->row + 1, bad->column + 1, quantizer.maps().levels - 1);

@@ -44,8 +44,10 @@ return {
       example = "x = wane.tensor { -1, 2 }\nwane.where(x:lt(0), 0, x)  --> { 0, 2 }" },
     { "concat(list [, dim = 1]) -> tensor", "Tensors one behind the other along a dim.",
       shapes = "all dims but this one are equal",
-      dtypes = "any; the result has the widest; quantized tensors count as their values",
-      errors = "an empty list; dims that differ; a dim that they do not have", types = { list = "wane.tensor[]" },
+      dtypes = "any; the result has the widest; quantized tensors join with their parameters, among others they count "
+        .. "as their values",
+      errors = "an empty list; dims that differ; a dim that they do not have; quantized tensors whose quantizers, dtypes "
+        .. "or parameters one tensor cannot hold", types = { list = "wane.tensor[]" },
       example = "wane.concat({ wane.ones { 1, 2 }, wane.zeros { 1, 2 } })  --> { { 1, 1 }, { 0, 0 } }" },
     { "ranges(n, step) -> list of pairs", "Pairs { first, last } that cover 1 to n.", shapes = false,
       dtypes = false, errors = "an n below 0, a step below 1, or no whole numbers",
@@ -80,7 +82,9 @@ return {
       example = "wane.cross_entropy(wane.zeros { 1, 4 }, { 2 })  --> { 1.386294 }" },
   },
   { "wane", "told",
-    { "explain(x) -> string", "What is still pending behind a tensor and how it would run.", shapes = "any",
+    { "explain(x [, { source = false }]) -> string",
+      "What is still pending behind a tensor and how it would run: tree, limits, bytes, program, loops, CUDA text.",
+      options = "source: all of the CUDA text, also the part that every kernel has", shapes = "any",
       dtypes = "any", errors = "an x that is no tensor", types = { x = "wane.tensor" },
       example = "print(wane.explain(wane.ones(2) + 1))" },
     { "memory() -> table",
