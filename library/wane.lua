@@ -166,6 +166,8 @@ function model:layers(pattern) end
 ---@return wane.tensor
 function model:forward(tokens, cache) end
 
+--- `model:generate { prompt = "", samples = 1, length, temperature = 1, top_k, top_p, stop, stream = "generate" } -> text`
+---
 --- A sample ends at end of text, `stop` or `length`, without a prompt at `length` only (its first token is drawn after bos, else eos, else id 0). The text keeps the prompt or the first token, unscored. temperature 0 is greedy.
 --- - units: length counts new tokens; top_p is a share
 --- - errors: a length that the model's positions do not hold; no length without a prompt; stop without a tokenizer
@@ -465,6 +467,8 @@ local table = {}
 ---@return wane.table
 function table:add(row) end
 
+--- `t:outliers(column, { over = 20, among }) -> list`
+---
 --- First-column names of the rows above `over` times the median of the `among` rows around them, itself in; all rows unless given.
 --- - errors: an unknown column; a cell that is no number
 --- ```lua
@@ -1367,6 +1371,8 @@ function tensor:t() end
 ---@return wane.tensor
 function tensor:transpose(d1, d2) end
 
+--- `x:split(n [, dim = 1]) -> list of tensors`
+---
 --- n equal parts along a dim.
 --- - shapes: n parts, the dim n times smaller; views
 --- - dtypes: any; the result has x's
@@ -1599,6 +1605,8 @@ local timing = {}
 ---@class wane
 local wane = {}
 
+--- `wane.zeros(shape, { dtype = "f32" }) -> tensor`
+---
 --- All 0.
 --- - shapes: shape: a list of sizes, or one number
 --- - dtypes: the option dtype, "f32" unless given
@@ -1611,6 +1619,8 @@ local wane = {}
 ---@return wane.tensor
 function wane.zeros(shape, options) end
 
+--- `wane.ones(shape, { dtype = "f32" }) -> tensor`
+---
 --- All 1.
 --- - shapes: shape: a list of sizes, or one number
 --- - dtypes: the option dtype, "f32" unless given
@@ -1623,6 +1633,8 @@ function wane.zeros(shape, options) end
 ---@return wane.tensor
 function wane.ones(shape, options) end
 
+--- `wane.full(shape, value, { dtype = "f32" }) -> tensor`
+---
 --- All the same number.
 --- - shapes: shape: a list of sizes, or one number
 --- - dtypes: the option dtype, "f32" unless given
@@ -1636,6 +1648,8 @@ function wane.ones(shape, options) end
 ---@return wane.tensor
 function wane.full(shape, value, options) end
 
+--- `wane.eye(n, { dtype = "f32" }) -> tensor`
+---
 --- The identity matrix.
 --- - shapes: [n, n]
 --- - dtypes: the option dtype, "f32" unless given
@@ -1648,6 +1662,8 @@ function wane.full(shape, value, options) end
 ---@return wane.tensor
 function wane.eye(n, options) end
 
+--- `wane.arange(first [, last [, step]], { dtype = "i32" }) -> tensor`
+---
 --- Whole numbers in steps, both ends included; of one argument 1 to it.
 --- - shapes: [count]
 --- - dtypes: "i32" unless given
@@ -1675,6 +1691,8 @@ function wane.arange(first, last, step, options) end
 ---@return wane.tensor
 function wane.tensor(values, options) end
 
+--- `wane.randn(shape, { dtype = "f32", stream = "randn" }) -> tensor`
+---
 --- Standard normal numbers of a named stream.
 --- A repeated draw continues its stream; a draw of another stream never shifts it.
 --- - shapes: shape: a list of sizes, or one number
@@ -1689,6 +1707,8 @@ function wane.tensor(values, options) end
 ---@return wane.tensor
 function wane.randn(shape, options) end
 
+--- `wane.uniform(shape, { dtype = "f32", stream = "uniform" }) -> tensor`
+---
 --- Even numbers in [0, 1) of a named stream.
 --- - shapes: shape: a list of sizes, or one number
 --- - dtypes: the option dtype, "f32" unless given
@@ -1729,6 +1749,8 @@ function wane.buffer(x) end
 ---@return wane.tensor
 function wane.where(mask, a, b) end
 
+--- `wane.concat(list [, dim = 1]) -> tensor`
+---
 --- Tensors one behind the other along a dim.
 --- - shapes: all dims but this one are equal
 --- - dtypes: any; the result has the widest; quantized tensors count as their values
@@ -1848,6 +1870,8 @@ function wane.load(path, options) end
 ---@return wane.model
 function wane.model(architecture, config) end
 
+--- `wane.text(path, { samples, length, stream = "text" }) -> text`
+---
 --- Windows of exactly `length` tokens at drawn places; with `length` alone consecutive ones; without options all of the file. A Lua string where a text is wanted is the text itself. Tokens are made by the model that reads it.
 --- - units: length counts tokens
 --- - errors: no such file (exit code 66); fewer tokens than one window, told when a model reads it; samples without a length
@@ -1874,6 +1898,8 @@ function wane.text(path, options) end
 ---@return wane.class
 function wane.module(name) end
 
+--- `wane.Linear(inputs, outputs, { bias = false, tied }) -> layer`
+---
 --- A layer x [.., in] to [.., out]. tied: the layer whose weight it shares.
 --- - shapes: weight [out, in], bias [out]
 --- - dtypes: weights f32 until a model gives others
@@ -1961,6 +1987,8 @@ function wane.rules(list) end
 ---@return wane.model
 function wane.quantize(model, rules, text, options) end
 
+--- `wane.observe(model, text, observers, { layers = "Linear" }) -> table`
+---
 --- What observers see in the inputs of layers, in one pass: a column for each.
 --- - errors: a pattern that matches nothing; NaN or Inf: layer, sample, token; an observer that serves a quantizer only
 --- ```lua
@@ -1978,6 +2006,8 @@ function wane.observe(model, text, observers, options) end
 ---@class wane.int_quantizer: wane.quantizer
 ---@overload fun(options: { bits?: number, per?: "tensor"|"channel"|"token", group_size?: integer, symmetric?: boolean, observer?: wane.observer, convention?: "half"|"qmax"|"full", scale_dtype?: wane.dtype, zero_dtype?: wane.dtype }): wane.int_quantizer
 
+--- `wane.int { bits = 8, per, group_size, symmetric = true, observer, convention = "half", scale_dtype = "bf16", zero_dtype = "i8" } -> quantizer`
+---
 --- Whole-number codes of 2 to 8 bits. convention, the scale of symmetric codes: "half" absmax / (2^bits - 1) * 2, "qmax" absmax / (2^(bits-1) - 1), "full" a signed scale on the lowest code. symmetric = false: a zero point per scale.
 --- - options: per ("tensor", "channel", "token") or group_size; giving one drops the other. Default: a weight per channel, an input per token
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -1995,6 +2025,8 @@ wane.int = {}
 ---@class wane.fp8_quantizer: wane.quantizer
 ---@overload fun(options: { format?: string, per?: "tensor"|"channel"|"token", group_size?: integer, observer?: wane.observer, scale_dtype?: wane.dtype }): wane.fp8_quantizer
 
+--- `wane.fp8 { format = "e4m3", per, group_size, observer, scale_dtype = "bf16" } -> quantizer`
+---
 --- Floats of 8 bits with a scale, "e4m3" (largest 448) or "e5m2" (largest 57344); values beyond saturate.
 --- - options: per ("tensor", "channel", "token") or group_size; giving one drops the other. Default: a weight per channel, an input per token
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -2010,6 +2042,8 @@ wane.fp8 = {}
 ---@class wane.nf4_quantizer: wane.quantizer
 ---@overload fun(options: { per?: "tensor"|"channel"|"token", group_size?: integer, observer?: wane.observer, scale_dtype?: wane.dtype }): wane.nf4_quantizer
 
+--- `wane.nf4 { per, group_size = 64, observer, scale_dtype = "bf16" } -> quantizer`
+---
 --- 16 levels at quantiles of the normal distribution, scaled by the absmax of a group.
 --- - options: per ("tensor", "channel", "token") or group_size; giving one drops the other. Default: a weight per channel, an input per token
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -2055,6 +2089,8 @@ wane.mxfp4 = {}
 ---@class wane.gguf_quantizer: wane.quantizer
 ---@overload fun(options: { type?: string, observer?: wane.observer }): wane.gguf_quantizer
 
+--- `wane.gguf { type = "Q8_0", observer } -> quantizer`
+---
 --- A GGUF block type by its own name: "Q4_0", "Q4_K", "Q6_K", "IQ4_NL" ...
 --- - options: the blocks of the type
 --- - shapes: w [out, in]; an input is [tokens, in]
@@ -2067,6 +2103,8 @@ wane.mxfp4 = {}
 ---@type wane.gguf_quantizer
 wane.gguf = {}
 
+--- `wane.quantizer(name, { bits = 8, per, group_size, observer, scale_dtype = "bf16", zero_dtype = "i8", ... }) -> quantizer`
+---
 --- A quantizer of one's own: function Q:fit(w, seen) gives params, a table of tensors [rows, 1]; Q:encode(w, params) whole numbers 0 to 2^bits - 1; Q:decode(codes, params) values. A row of w is what shares one set of parameters. encode and decode are maps only, traced once: no reductions, and no `if` or `==` on tensors. Options of one's own are fields of self.
 --- - options: per ("tensor", "channel", "token") or group_size; giving one drops the other. Default: a weight per channel, an input per token
 --- - shapes: w [rows, m]
@@ -2118,6 +2156,8 @@ wane.absmax = {}
 ---@class wane.percentile_observer: wane.observer
 ---@overload fun(options: { p?: number, per?: "tensor"|"channel"|"token" }): wane.percentile_observer
 
+--- `wane.percentile { p = 99.99, per } -> observer`
+---
 --- The range of the p-th percentile of magnitudes, exact; interpolated between neighbours.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2134,6 +2174,8 @@ wane.percentile = {}
 ---@class wane.mse_observer: wane.observer
 ---@overload fun(options: { grid?: integer, shrink?: number, norm?: number, per?: "tensor"|"channel"|"token" }): wane.mse_observer
 
+--- `wane.mse { grid = 100, shrink = 0.8, norm = 2.4, per } -> observer`
+---
 --- Of the ranges p * (lo, hi), p = 1 - i / grid down to 1 - shrink, the one with the least sum of |rounded - x|^norm.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2152,6 +2194,8 @@ wane.mse = {}
 ---@class wane.imatrix_observer: wane.observer
 ---@overload fun(options: { norm?: number, per?: "tensor"|"channel"|"token" }): wane.imatrix_observer
 
+--- `wane.imatrix { norm = 3, per } -> observer`
+---
 --- As wane.mse, each column weighing the mean square of its input channel; weights only, needs a text.
 --- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
 --- - shapes: x [rows, m]; one result for each row, a Lua number where there is one
@@ -2273,6 +2317,8 @@ wane.rtn = {}
 ---@class wane.gptq_solver: wane.solver
 ---@overload fun(options: { damp?: number, act_order?: "static"|"group"|"none", precorrect?: number, spikes?: number|false }): wane.gptq_solver
 
+--- `wane.gptq { damp = 0.01, act_order = "static", precorrect = 0.5, spikes = 64 } -> solver`
+---
 --- Column by column; each error is repaid by the columns that follow. act_order: "static" columns by falling diagonal, group parameters fitted once; "group" whole groups by their largest diagonal; "none" as they stand. precorrect: the share of the correction for inputs changed by earlier layers. spikes: tokens above this ratio are left out of the damping's mean.
 --- - options: damp is a share of the mean diagonal; precorrect 0 keeps no original inputs; spikes = false leaves none out
 --- - errors: no text; a Cholesky that fails after damp was raised 4 times
@@ -2318,6 +2364,8 @@ function wane.solver(name, options) end
 ---@return wane.tensor
 function wane.sweep(w, u, quantizer, options) end
 
+--- `wane.rotate(model, { ..., kind = "hadamard", signs = true, block, stream = "rotate" }) -> model`
+---
 --- The rotations named: "r1" residual stream, "r2" values, "r3" queries and keys, "r4" down_proj inputs. Folds norms first.
 --- wane.rotate(model, { "r1", "r2" })
 --- - errors: twice the same; a size without a transform; after wane.smooth across it
@@ -2331,6 +2379,8 @@ function wane.sweep(w, u, quantizer, options) end
 ---@return wane.model
 function wane.rotate(model, options) end
 
+--- `wane.smooth(model, text, { alpha = 0.5 }) -> model`
+---
 --- Moves the scale of input channels into the weights, folded into the norms before them.
 --- - units: alpha is the share that weights take
 --- - errors: an alpha outside of 0 to 1
@@ -2345,6 +2395,8 @@ function wane.rotate(model, options) end
 ---@return wane.model
 function wane.smooth(model, text, options) end
 
+--- `wane.prefix(model, text, { over = 64 }) -> model`
+---
 --- The model with the tokens that spike, above `over` times the median, kept in front of every text: computed once, keys and values in 16 bits, statistics and scores without them.
 --- - units: over is a ratio of activations
 --- - errors: an over of 0 or less

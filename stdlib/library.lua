@@ -1,6 +1,7 @@
 -- Definitions of every public name for the Lua language server (LuaCATS), made from the docs: `wane help --library`.
 local core = require "wane.core"
 local docs = require "wane.docs"
+local help = require "wane.help"
 local signature = require "wane.signature"
 
 local library = {}
@@ -104,6 +105,7 @@ local function options_type(entry, options)
 end
 
 local function add_text(lines, entry)
+  if entry.signature:find "=" then lines[#lines + 1] = ("--- `%s`\n---"):format(help.head(entry)) end -- shows defaults
   for line in (entry.text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = "--- " .. line end
   for _, part in ipairs(docs.PARTS) do
     if entry[part] and part ~= "example" then lines[#lines + 1] = ("--- - %s: %s"):format(part, entry[part]) end
