@@ -1951,7 +1951,7 @@ function wane.RMSNorm(width, eps) end
 ---@return wane.layer
 function wane.stack(n, Class, config) end
 
---- Registers what wane.load and wane.model make of a config.json that names it. writes: layers that add to the residual stream; reads: norm = its readers; values: the pair around R2; product: the pair around R4.
+--- Registers what wane.load and wane.model make of a config.json that names it. gguf: its name in GGUF files. What rotations and smoothing rely on: writes, patterns of the layers that add to the residual stream, its embedding among them; reads, norm = the layers that read it; values, the pair of v and o (R2); product, a layer whose rows scale the columns of the next (R4); keys, the norms of the heads of q and k.
 --- - errors: a model that is no class; names that are no patterns
 --- ```lua
 --- Copy = wane.module "Copy"
@@ -1961,7 +1961,7 @@ function wane.stack(n, Class, config) end
 --- wane.model("CopyForCausalLM", { vocab_size = 8 }):forward({ 1, 2 }).shape  --> { 1, 2, 8 }
 --- ```
 ---@param name string
----@param options? { model?: wane.class, gguf?: string, writes?: string[], reads?: table<string,string>, values?: string[], product?: string[] }
+---@param options? { model?: wane.class, gguf?: string, writes?: string[], reads?: table<string,string>, values?: string[], product?: string[], keys?: string[] }
 function wane.architecture(name, options) end
 
 --- A rule is { pattern, weight =, input =, kv =, solver =, optional = }. Rules apply in order; a later one overrides only the fields it names. Layers that no rule names are kept. weight: a quantizer, a dtype or "keep"; input and kv: a quantizer or "keep"; optional: true may match nothing.
@@ -2257,13 +2257,13 @@ wane.mean_square = {}
 ---@overload fun(options: { per?: "tensor"|"channel"|"token" }): wane.hessian_observer
 
 --- Mean of x x^T over the tokens, for solvers.
---- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
+--- - options: none: its result is of all channels
 --- - shapes: x [tokens, channels] to [channels, channels]
 --- - dtypes: x f32; results f32
 --- - errors: an unknown option; NaN or Inf in what it sees: layer, sample, token
 --- - source: GPTQ, arXiv 2210.17323
 --- ```lua
---- wane.hessian.name  --> "hessian"
+--- wane.observe(model, text, wane.hessian, { layers = "layers.0.mlp.down_proj" })[1].hessian.shape  --> { 32, 32 }
 --- ```
 ---@type wane.hessian_observer
 wane.hessian = {}
@@ -2272,7 +2272,7 @@ wane.hessian = {}
 ---@overload fun(options: { per?: "tensor"|"channel"|"token" }): wane.cross_observer
 
 --- Mean of x0 x^T over the tokens, x0 the input in the original model, for solvers.
---- - options: per = "tensor", "channel" or "token": what one row is; "tensor" in wane.observe unless it says otherwise, else the rows of the quantizer it serves
+--- - options: none: its result is of all channels
 --- - shapes: x0 and x [tokens, channels] to [channels, channels]
 --- - dtypes: x f32; results f32
 --- - errors: an unknown option; NaN or Inf in what it sees: layer, sample, token
@@ -2348,8 +2348,8 @@ function wane.solver(name, options) end
 
 --- For each column j: code it, e_j = (w_j - value) / u_jj, w_k -= e_j u_jk for k > j; quantizer:fit at each group's entry on the updated weights, unless params are given. order: positions; second: a further triangle, applied to w_j.
 --- - shapes: w [out, in], u [in, in] upper; errors [out, in]
---- - dtypes: f32
---- - errors: shapes that do not fit; a quantizer whose maps take more than 64 operations
+--- - dtypes: w f32 or f64
+--- - errors: shapes that do not fit; an order that mixes the columns of groups, without params; a quantizer whose maps take more than 64 operations
 --- - source: GPTQ, arXiv 2210.17323; second: GPTAQ, arXiv 2504.02692
 --- ```lua
 --- q, w = wane.int { bits = 4 }, wane.randn { 4, 8 }
@@ -2359,7 +2359,7 @@ function wane.solver(name, options) end
 ---@param w wane.tensor
 ---@param u wane.tensor
 ---@param quantizer wane.quantizer
----@param options? { order?: "rising"|"falling", params?: table<string,wane.tensor>, second?: wane.tensor }
+---@param options? { order?: wane.tensor|integer[], params?: table<string,wane.tensor>, second?: wane.tensor }
 ---@return wane.tensor
 ---@return wane.tensor
 function wane.sweep(w, u, quantizer, options) end
@@ -2367,8 +2367,9 @@ function wane.sweep(w, u, quantizer, options) end
 --- `wane.rotate(model, { ..., kind = "hadamard", signs = true, block, stream = "rotate" }) -> model`
 ---
 --- The rotations named: "r1" residual stream, "r2" values, "r3" queries and keys, "r4" down_proj inputs. Folds norms first.
---- wane.rotate(model, { "r1", "r2" })
---- - errors: twice the same; a size without a transform; after wane.smooth across it
+--- Weights are folded in f64 and rounded once, when they are read. signs: random ones, drawn from streams of their own; block: turns blocks of that many channels.
+--- - units: block counts channels
+--- - errors: all problems at once: twice the same; a size without a transform, with a block that has one; after wane.smooth across it
 --- - source: QuaRot, arXiv 2404.00456; SpinQuant, arXiv 2405.16406
 --- ```lua
 --- turned = wane.rotate(model, { "r1" })
@@ -2379,11 +2380,11 @@ function wane.sweep(w, u, quantizer, options) end
 ---@return wane.model
 function wane.rotate(model, options) end
 
---- `wane.smooth(model, text, { alpha = 0.5 }) -> model`
+--- `wane.smooth(model, text, { alpha = 0.5, layers }) -> model`
 ---
---- Moves the scale of input channels into the weights, folded into the norms before them.
+--- Moves the scale of input channels into the weights, folded into what is before them. layers: those whose inputs are smoothed; all that the architecture's tables reach unless given.
 --- - units: alpha is the share that weights take
---- - errors: an alpha outside of 0 to 1
+--- - errors: an alpha outside of 0 to 1; layers whose inputs cannot be smoothed; NaN or Inf: layer, sample, token
 --- - source: SmoothQuant, arXiv 2211.10438
 --- ```lua
 --- smooth = wane.smooth(model, text, { alpha = 0.5 })
@@ -2391,7 +2392,7 @@ function wane.rotate(model, options) end
 --- ```
 ---@param model wane.model
 ---@param text wane.text|string
----@param options? { alpha?: number }
+---@param options? { alpha?: number, layers?: wane.pattern }
 ---@return wane.model
 function wane.smooth(model, text, options) end
 

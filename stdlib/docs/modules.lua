@@ -27,10 +27,12 @@ return {
         .. "its number).", errors = "an n below 0; a Class that wane.module did not make",
       types = { config = "table?", Class = "wane.class" },
       example = "Half = wane.module \"Half\"\nfunction Half:forward(x) return x / 2 end\n#wane.stack(3, Half)  --> 3" },
-    { "architecture(name, { model, gguf, writes, reads, values, product })",
-      "Registers what wane.load and wane.model make of a config.json that names it. writes: layers that "
-        .. "add to the residual stream; reads: norm = its readers; values: the pair around R2; product: the "
-        .. "pair around R4.", types = { model = "wane.class" },
+    { "architecture(name, { model, gguf, writes, reads, values, product, keys })",
+      "Registers what wane.load and wane.model make of a config.json that names it. gguf: its name in GGUF"
+        .. " files. What rotations and smoothing rely on: writes, patterns of the layers that add to the "
+        .. "residual stream, its embedding among them; reads, norm = the layers that read it; values, the pair "
+        .. "of v and o (R2); product, a layer whose rows scale the columns of the next (R4); keys, the norms of"
+        .. " the heads of q and k.", types = { model = "wane.class" },
       errors = "a model that is no class; names that are no patterns",
       example = "Copy = wane.module \"Copy\"\n"
         .. "function Copy:init(c) self.embed_tokens = wane.Embedding(c.vocab_size, c.vocab_size) end\n"

@@ -40,11 +40,13 @@ return {
       example = 'seen = wane.observe(model, text, wane.mean_square)\nseen[1].mean_square > 0  --> true' },
     { "hessian { per } -> observer", "Mean of x x^T over the tokens, for solvers.",
       shapes = "x [tokens, channels] to [channels, channels]", source = "GPTQ, arXiv 2210.17323",
-      example = 'wane.hessian.name  --> "hessian"' },
+      options = "none: its result is of all channels",
+      example = 'wane.observe(model, text, wane.hessian, { layers = "layers.0.mlp.down_proj" })[1].hessian.shape  '
+        .. '--> { 32, 32 }' },
     { "cross { per } -> observer",
       "Mean of x0 x^T over the tokens, x0 the input in the original model, for solvers.",
       shapes = "x0 and x [tokens, channels] to [channels, channels]", source = "GPTAQ, arXiv 2504.02692",
-      example = 'wane.cross.name  --> "cross"' },
+      options = "none: its result is of all channels", example = 'wane.cross.name  --> "cross"' },
     { "observer(name, { per, ... }) -> observer",
       "An observer of one's own: function O:init(), O:see(x, x0) with x [rows, m] and x0 the same in the "
         .. "original model (inside wane.quantize only), O:result() a number, a tensor [rows, 1], or lo and hi. "

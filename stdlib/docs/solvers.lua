@@ -30,9 +30,11 @@ return {
       "For each column j: code it, e_j = (w_j - value) / u_jj, w_k -= e_j u_jk for k > j; quantizer:fit at"
         .. " each group's entry on the updated weights, unless params are given. order: positions; second: a "
         .. "further triangle, applied to w_j.", shapes = "w [out, in], u [in, in] upper; errors [out, in]",
-      dtypes = "f32", errors = "shapes that do not fit; a quantizer whose maps take more than 64 operations",
+      dtypes = "w f32 or f64",
+      errors = "shapes that do not fit; an order that mixes the columns of groups, without params; "
+        .. "a quantizer whose maps take more than 64 operations",
       source = "GPTQ, arXiv 2210.17323; second: GPTAQ, arXiv 2504.02692",
-      types = { w = "wane.tensor", u = "wane.tensor", quantizer = "wane.quantizer", returns = "wane.tensor, wane.tensor" },
+      types = { w = "wane.tensor", u = "wane.tensor", quantizer = "wane.quantizer", order = "wane.tensor|integer[]", returns = "wane.tensor, wane.tensor" },
       example = "q, w = wane.int { bits = 4 }, wane.randn { 4, 8 }\n"
         .. "rounded = wane.sweep(w, wane.eye(8), q)\n"
         .. "rounded:same(q:quantize(w))  --> true" },

@@ -4,15 +4,19 @@ return {
     { 'rotate(model, { ..., kind = "hadamard", signs = true, block, stream = "rotate" }) -> model',
       'The rotations named: "r1" residual stream, "r2" values, "r3" queries and keys, "r4" down_proj '
         .. 'inputs. Folds norms first.\n'
-        .. 'wane.rotate(model, { "r1", "r2" })',
-      errors = "twice the same; a size without a transform; after wane.smooth across it",
-      source = "QuaRot, arXiv 2404.00456; SpinQuant, arXiv 2405.16406", types = { ["..."] = "string" },
+        .. 'Weights are folded in f64 and rounded once, when they are read. signs: random ones, drawn from '
+        .. 'streams of their own; block: turns blocks of that many channels.', units = "block counts channels",
+      errors = "all problems at once: twice the same; a size without a transform, with a block that has one; after "
+        .. "wane.smooth across it", source = "QuaRot, arXiv 2404.00456; SpinQuant, arXiv 2405.16406",
+      types = { ["..."] = "string" },
       example = 'turned = wane.rotate(model, { "r1" })\n'
         .. '(turned:forward({ 1, 2 }) - model:forward({ 1, 2 })):absmax() < 1e-3  --> true' },
-    { "smooth(model, text, { alpha = 0.5 }) -> model",
-      "Moves the scale of input channels into the weights, folded into the norms before them.",
-      units = "alpha is the share that weights take", errors = "an alpha outside of 0 to 1",
-      source = "SmoothQuant, arXiv 2211.10438", types = { text = "wane.text|string" },
+    { "smooth(model, text, { alpha = 0.5, layers }) -> model",
+      "Moves the scale of input channels into the weights, folded into what is before them. layers: those "
+        .. "whose inputs are smoothed; all that the architecture's tables reach unless given.",
+      units = "alpha is the share that weights take",
+      errors = "an alpha outside of 0 to 1; layers whose inputs cannot be smoothed; NaN or Inf: layer, sample, "
+        .. "token", source = "SmoothQuant, arXiv 2211.10438", types = { text = "wane.text|string" },
       example = "smooth = wane.smooth(model, text, { alpha = 0.5 })\n"
         .. "(smooth:forward({ 1, 2 }) - model:forward({ 1, 2 })):absmax() < 1e-3  --> true" },
     { "prefix(model, text, { over = 64 }) -> model",

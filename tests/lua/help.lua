@@ -177,6 +177,10 @@ case("the options in signatures are those that are taken, with their defaults", 
     ["wane.architecture"] = function() wane.architecture("A", { model = class, no_such_option = 1 }) end,
     ["wane.quantize"] = function() wane.quantize(model, wane.rules {}, nil, bad) end,
     ["wane.observe"] = function() wane.observe(model, model:generate { length = 2 }, wane.absmax, bad) end,
+    ["wane.ones"] = function() wane.ones(1, bad) end, ["wane.uniform"] = function() wane.uniform(1, bad) end,
+    ["wane.rotate"] = function() wane.rotate(model, { "r1", no_such_option = 1 }) end,
+    ["wane.smooth"] = function() wane.smooth(model, "x", bad) end,
+    ["wane.sweep"] = function() wane.sweep(x, x, wane.int, bad) end,
     ["model.generate"] = function() model:generate(bad) end, ["model.with"] = function() model:with("norm", bad) end,
     ["table.outliers"] = function() t:outliers("a", bad) end, ["table.chart"] = function() t:chart(bad) end,
     ["cache.attend"] = function() model:cache():attend(model "lm_head", x, x, x, bad) end,
@@ -186,6 +190,11 @@ case("the options in signatures are those that are taken, with their defaults", 
     local names = problem:match "it has%s+([^\n]*)" or problem:match "options are%s+([^\n]*)" or problem:match "valid%s+([^\n]*)"
     check(names, full .. ": " .. problem)
     equal(option_names(docs.entry(full)), sorted(names), full)
+  end
+  for _, entry in ipairs(all_entries()) do
+    local read = signature.read(entry.signature, entry.types)
+    local judged = not read.options or read.options.open and entry.name ~= "rotate" or signature.is_value(read)
+    check(judged or calls[entry.full] or help.is_missing(entry), "no call checks the options of " .. entry.full)
   end
 end)
 
