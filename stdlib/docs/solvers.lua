@@ -34,7 +34,8 @@ return {
       errors = "shapes that do not fit; an order that mixes the columns of groups, without params; "
         .. "a quantizer whose maps take more than 64 operations",
       source = "GPTQ, arXiv 2210.17323; second: GPTAQ, arXiv 2504.02692",
-      types = { w = "wane.tensor", u = "wane.tensor", quantizer = "wane.quantizer", order = "wane.tensor|integer[]", returns = "wane.tensor, wane.tensor" },
+      types = { w = "wane.tensor", u = "wane.tensor", quantizer = "wane.quantizer",
+        order = "wane.tensor|integer[]", returns = "wane.tensor, wane.tensor" },
       example = "q, w = wane.int { bits = 4 }, wane.randn { 4, 8 }\n"
         .. "rounded = wane.sweep(w, wane.eye(8), q)\n"
         .. "rounded:same(q:quantize(w))  --> true" },
