@@ -157,6 +157,21 @@ local function no_error_in(paths)
   end
 end
 
+case("a script without one of its lines, or cut off, is judged as any other", function()
+  local judged = 0
+  for _, path in ipairs(scripts_of(source "scripts")) do
+    local lines = {}
+    for line in core.read(path):gmatch "[^\n]*\n" do lines[#lines + 1] = line end
+    for n = 1, #lines do
+      local rest = table.concat(lines, "", 1, n - 1) .. table.concat(lines, "", n + 1)
+      check(type(checker.text(rest, path)) == "table")
+      check(type(checker.text(rest:sub(1, #rest * n // #lines), path)) == "table")
+      judged = judged + 1
+    end
+  end
+  check(judged > 100)
+end)
+
 case("the scripts here have no error", function()
   no_error_in(scripts_of(source "scripts"))
   no_error_in(scripts_of(source "scripts/bench"))
