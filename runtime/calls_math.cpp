@@ -78,7 +78,13 @@ PackedWeightsPtr packed(const Tensor& w, DType compute) {
 // Rows of `compute` elements with the last dim dense; the leading dims are read as one.
 Tensor left_operand(const Tensor& x, DType compute) {
   Tensor t = cast(x, compute).flushed();
-  return t.rank() == 2 && t.strides()[1] == 1 ? t : t.dense();
+  return t.rank() == 2 && t.strides()[1] == 1 && t.strides()[0] >= t.shape()[1] ? t : t.dense();
+}
+
+// How far apart its rows are; the stride of a single row says nothing.
+int64_t row_step(const Tensor& rows) {
+  const int d = rows.rank() - 2;
+  return rows.shape()[d] > 1 ? rows.strides()[d] : rows.shape()[d + 1];
 }
 
 void check_floats(const char* op, const Tensor& x, const Tensor& y) {
@@ -116,7 +122,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
     return cast(y, result);
   }
   Tensor rows = left_operand(x, compute);
-  int64_t lda = rows.rank() == 2 ? rows.strides()[0] : k;
+  int64_t lda = rows.rank() == 2 ? row_step(rows) : k;
   PackedWeightsPtr weights = packed(w, compute);
   DType tile = tile_dtype(compute, result);
   Tensor y = empty(shape, tile, "linear");
@@ -198,7 +204,7 @@ Tensor matmul(const Tensor& x, const Tensor& y) {
     const std::byte* a = left.bytes() + left_at * int64_t(size_of(left.dtype()));
     const std::byte* w = right.bytes() + right_at * int64_t(size_of(right.dtype()));
     std::byte* to = out.bytes() + b * m * n * int64_t(size_of(tile));
-    int64_t lda = left.strides()[left.rank() - 2];
+    int64_t lda = row_step(left);
     if (right.dtype() == compute)
       matmul_plain(compute, a, m, lda, w, row, column, n, k, to, tile, n);
     else

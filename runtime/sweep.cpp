@@ -25,7 +25,7 @@ Input input_of(const Traced& traced, size_t index, const Tensor& weight, std::sp
         return {.kind = Kind::param, .param = int(p), .column = node.offset};
       throw error("sweep: encode or decode computes with all {} columns of a parameter at once",
                   params[p].shape()[1])
-          .hint("take one column, p.levels[{ {}, 2 }], for w has one");
+          .hint("take one column, p.levels[{ {}, { 2, 2 } }], for w has one");
     }
   if (leaf.count() == 1) return {.kind = Kind::number};
   throw error("sweep: encode or decode reads a tensor of shape {} that is neither w, a parameter nor a table",
@@ -48,12 +48,23 @@ Tensor float_matrix(const char* name, const Tensor& x, DType dtype) {
   return cast(x, dtype).dense();
 }
 
+// What lies below the diagonal is never read: whoever has something there means another matrix.
+template <class T> void check_upper(const char* name, const Tensor& u) {
+  const int64_t n = u.shape()[0];
+  for (int64_t i = 1; i < n; i++)
+    for (int64_t j = 0; j < i; j++)
+      if (const auto below = double(u.data<T>()[i * n + j]); below != 0)
+        throw error("sweep: {}[{}, {}] is {}, expected an upper triangle", name, i + 1, j + 1, below)
+            .note(name, describe(u));
+}
+
 Tensor triangle(const char* name, const Tensor& x, DType dtype, int64_t columns) {
   Tensor u = float_matrix(name, x, dtype);
   if (u.shape()[0] != columns || u.shape()[1] != columns)
     throw error("sweep: {} is {}, expected [{} x {}] for w's {} columns", name, to_string(u.shape()), columns,
                 columns, columns)
         .note(name, describe(x));
+  dtype == DType::f64 ? check_upper<double>(name, u) : check_upper<float>(name, u);
   return u;
 }
 

@@ -198,9 +198,18 @@ local function checked_map(q, what, result, x)
   return result
 end
 
+-- Columns of a parameter are views, so one that has several is computed before a function is traced.
+local function with_columns(params)
+  for _, p in pairs(params) do
+    if p.shape[2] > 1 then core.flush(p) end
+  end
+  return params
+end
+
 function quantizer.encode_rows(q, x, params)
   local class = value.class(q)
   if not class.user then return class.row.encode(q, x, params) end
+  params = with_columns(params)
   return checked_map(q, "encode", core.trace(own(q, "encode"), inner(q), x, params), x)
 end
 
@@ -224,6 +233,7 @@ end
 function quantizer.decode_rows(q, codes, params)
   local class = value.class(q)
   if not class.user then return class.row.decode(q, codes, params) end
+  params = with_columns(params)
   return checked_map(q, "decode", core.trace(own(q, "decode"), inner(q), codes, params), codes)
 end
 

@@ -8,6 +8,8 @@ local value = require "wane.value"
 
 local sweep = {}
 
+local FLOATS = { f64 = true, f32 = true, bf16 = true, f16 = true }
+
 -- The quantizer's maps, traced for parameters of these widths. Codes and values come out in w's dtype.
 local function traced(q, params, dtype)
   local widths = {}
@@ -86,7 +88,19 @@ end
 
 -- -- the call ---------------------------------------------------------------------------------------------------
 
+-- The parameters that a built-in quantizer cannot do without.
+local function check_names(q, params)
+  if value.class(q).user then return end
+  local zero = core.zeros { 1, 1 }
+  for name in pairs(quantizer.params(q, zero, zero, zero)) do
+    if params[name] == nil then
+      core.fail(("wane.sweep: params: '%s' is missing; expected what %s:fit(w) gives"):format(name, q.name))
+    end
+  end
+end
+
 local function check_params(q, params, w)
+  check_names(q, params)
   local sets = q.group_size and w.shape[1] * (w.shape[2] // q.group_size) or q.per == "tensor" and 1 or w.shape[1]
   for name, p in pairs(params) do
     if not core.is_tensor(p) or #p.shape ~= 2 or p.shape[1] ~= sets then
@@ -108,8 +122,16 @@ local function order_of(order, columns)
   return order
 end
 
+local function check_finite(w)
+  local finite = core.flush(w:isfinite())
+  if finite:all() then return end
+  local row, column = finite:to "f32":argmin()
+  core.fail(("wane.sweep: w has NaN or Inf, the first at row %d, column %d"):format(row, column))
+end
+
 -- The state after all columns and the parameters: what solvers inside the library want.
 function sweep.run(w, u, q, given)
+  check_finite(w)
   local order = order_of(given.order, w.shape[2])
   local state = core.sweep(w, u, order, given.second)
   local params = given.params
@@ -131,6 +153,7 @@ local function check_matrix(name, x)
   if #x.shape ~= 2 then
     core.fail(("wane.sweep: %s is [%s], expected a matrix"):format(name, table.concat(x.shape, " x ")))
   end
+  if not FLOATS[x.dtype] then core.fail(("wane.sweep: %s is %s, expected floats"):format(name, x.dtype)) end
 end
 
 -- wane.sweep(w, u, quantizer, { order, params, second }): a quantized tensor and the errors e [out, in].
@@ -143,6 +166,7 @@ function sweep.sweep(w, u, q, given)
   options.arg(where, 2, "u", u, "tensor")
   options.arg(where, 3, "quantizer", q, "quantizer")
   local set = options.check(where, given, {}, { "order", "params", "second" })
+  if value.class(q).unsupported then core.fail("not supported yet: wane." .. q.name) end
   check_matrix("w", w)
   check_matrix("u", u)
   if set.order ~= nil then options.arg(where, nil, "order", set.order, "tensor|table") end

@@ -1,5 +1,6 @@
 -- Tensors as Lua sees them, against plain Lua numbers.
 local core = require "wane.core"
+local wane = require "wane"
 
 local function matrix(rows, cols, f)
   local list = {}
@@ -355,4 +356,14 @@ case("regular expressions match whole names", function()
   check(not r:match "xlayers.12.mlp.down_proj")
   check(not r:match "layers.mlp.")
   fails(function() core.regex "(a+)+b":match(("a"):rep(60) .. "bc") end, "regex: match limit exceeded on a text of 62 bytes")
+end)
+
+case("matmul takes views whose rows lie anywhere: transposed, expanded, single", function()
+  local column = wane.tensor { { 1 }, { 2 }, { 3 } }
+  equal(column:t():matmul(column):totable(), { { 14 } })
+  equal(wane.linear(column:t(), wane.tensor { { 1, 1, 1 } }):totable(), { { 6 } })
+  local row = wane.tensor { { 1, 2, 3 } }
+  equal(row:expand { 4, 3 }:matmul(column):totable(), { { 14 }, { 14 }, { 14 }, { 14 } })
+  equal(wane.linear(row:expand { 2, 3 }, wane.tensor { { 1, 1, 1 }, { 0, 0, 1 } }):totable(), { { 6, 3 }, { 6, 3 } })
+  equal(row:to "f64":expand { 2, 3 }:matmul(column:to "f64"):totable(), { { 14 }, { 14 } })
 end)
