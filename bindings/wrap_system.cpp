@@ -12,6 +12,7 @@
 #include "bindings/version.h"
 #include "runtime/cpu/isa.h"
 #include "runtime/cpu/pool.h"
+#include "runtime/flush.h"
 #include "runtime/memory.h"
 #include "runtime/random.h"
 
@@ -145,6 +146,19 @@ int environment(Args& a) {
 }
 
 int check(Args&) { return check_interrupt(), 0; }
+
+// What the suite compares with: neither shows in any bit.
+int set_threads(Args& a) {
+  const int before = thread_count();
+  set_thread_count(int(a.integer("threads")));
+  return results(a.L, int64_t(before));
+}
+int set_fusing(Args& a) {
+  const bool before = fuse_enabled();
+  set_fuse(a.boolean("fuse"));
+  return push_boolean(a.L, before), 1;
+}
+
 int version(Args& a) { return results(a.L, std::string_view(version_text())); }
 int known_model(Args& a) {
   auto found = find_known_model(std::string(a.string("name")));
@@ -189,6 +203,9 @@ Method functions[] = {
      Kind::plain},
     {"environment", environment, "(name) -> text or nil", "An environment variable.", Kind::plain},
     {"check_interrupt", check, "()", "Raises after Ctrl-C.", Kind::plain},
+    {"set_threads", set_threads, "(threads) -> before", "For tests: how many threads compute.", Kind::plain},
+    {"set_fusing", set_fusing, "(fuse) -> before", "For tests: false runs each operation alone.",
+     Kind::plain},
     {"version", version, "() -> text", "wane's version.", Kind::plain},
     {"known_model", known_model, "(name) -> path or nil, command",
      "Where a known model is, and how to fetch it.", Kind::plain},

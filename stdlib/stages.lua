@@ -12,7 +12,7 @@ M.active = 0 -- walks and dry runs going on; layers look here first
 local jobs = setmetatable({}, { __mode = "k" })   -- coroutine -> what its forward is watched for
 local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> number of walks it drives
 
-local TOKENS_PER_BATCH = 2048
+M.batch_tokens = 2048 -- of one batch at most; no result depends on it
 
 -- The job of the forward that calls a layer now; nil when that forward is nobody's stage.
 function M.job(node)
@@ -139,13 +139,12 @@ end
 
 -- -- the walk -----------------------------------------------------------------------------------------------
 
--- Samples of equal length together, at most TOKENS_PER_BATCH tokens: { { length, rows = { sample, ... } } ...
--- }.
+-- Samples of equal length together, at most M.batch_tokens tokens: { { length, rows = { sample, ... } } ... }.
 local function batches_of(samples)
   local open, batches = {}, {}
   for i, ids in ipairs(samples) do
     local batch = open[#ids]
-    if not batch or (#batch.rows + 1) * #ids > TOKENS_PER_BATCH then
+    if not batch or (#batch.rows + 1) * #ids > M.batch_tokens then
       batch = { length = #ids, rows = {}, ids = {} }
       open[#ids], batches[#batches + 1] = batch, batch
     end

@@ -102,6 +102,20 @@ function helpers.source(path)
   return counts.folder .. "/../../" .. path
 end
 
+-- What fn gives with so many threads.
+function helpers.threads(count, fn)
+  local before = core.set_threads(count)
+  local leave <close> = setmetatable({}, { __close = function() core.set_threads(before) end })
+  return fn()
+end
+
+-- What fn gives when each operation runs alone.
+function helpers.unfused(fn)
+  local before = core.set_fusing(false)
+  local leave <close> = setmetatable({}, { __close = function() core.set_fusing(before) end })
+  return fn()
+end
+
 local function remove(path)
   if core.is_folder(path) then
     for _, name in ipairs(core.list(path)) do remove(path .. "/" .. name) end
