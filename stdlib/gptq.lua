@@ -10,6 +10,7 @@
 --               largest diagonal, columns inside by theirs; "none": as they stand; both fit a group when it is entered.
 local core = require "wane.core"
 local moments = require "wane.moments"
+local options = require "wane.options"
 local quantizer = require "wane.quantizer"
 local sweep = require "wane.sweep"
 local value = require "wane.value"
@@ -17,6 +18,7 @@ local value = require "wane.value"
 local gptq = {}
 
 local RAISES, FACTOR = 4, 10 -- how often damp is raised, and by how much
+local LEAST = 1e-6           -- and from where at least
 
 -- -- the order --------------------------------------------------------------------------------------------------
 
@@ -53,9 +55,10 @@ local function triangle(h, diagonal, order, share, mean)
   local ordered = core.flush(permuted(h, order))
   local dead = order and diagonal:gather(1, order) or diagonal
   for attempt = 0, RAISES do
-    local damp = share * FACTOR ^ attempt
+    local damp = attempt == 0 and share or math.max(share, LEAST) * FACTOR ^ attempt
+    local lam = damp * mean
     -- A column that no token uses is on its own: any pivot codes it as it stands.
-    local added = core.where(dead:eq(0), mean > 0 and damp * mean or 1, damp * mean)
+    local added = core.where(dead:eq(0), dead + (lam > 0 and lam or 1), dead * 0 + lam)
     local good, u = pcall(function() return core.flush((ordered + added:diag()):inverse_upper()) end)
     if good then return u, damp, first end
     local message = failed_pivot(u)
@@ -63,7 +66,7 @@ local function triangle(h, diagonal, order, share, mean)
     first = first or message
   end
   core.fail(("wane.gptq: the Hessian is not positive definite, also with damp raised %d times to %g"):format(
-    RAISES, share * FACTOR ^ RAISES), { notes = { { "first", first } } })
+    RAISES, math.max(share, LEAST) * FACTOR ^ RAISES), { notes = { { "first", first } } })
 end
 
 local FACTORS = {} -- a site's factorisations, kept with what was seen
@@ -101,23 +104,32 @@ end
 
 -- -- the solver -------------------------------------------------------------------------------------------------
 
-local function check_hessian(w, seen)
+local WHERE = "wane.gptq:solve"
+
+local function check_moments(what, m, n)
+  if #m.shape ~= 2 or m.shape[1] ~= n or m.shape[2] ~= n then
+    core.fail(("%s: %s [%s], expected [%d x %d] for w's %d columns"):format(
+      WHERE, what, table.concat(m.shape, " x "), n, n, n))
+  end
+end
+
+local function check_given(w, q, seen)
+  options.arg(WHERE, 1, "w", w, "tensor")
+  options.arg(WHERE, 2, "quantizer", q, "quantizer")
+  sweep.check_weights(WHERE, w, q)
   local h = type(seen) == "table" and seen.hessian
   if not core.is_tensor(h) then
-    core.fail("wane.gptq:solve: argument 3 (seen) has no hessian; expected { hessian = h }")
+    core.fail(WHERE .. ": argument 3 (seen) has no hessian; expected { hessian = h }")
   end
-  local n = w.shape[2]
-  if #h.shape ~= 2 or h.shape[1] ~= n or h.shape[2] ~= n then
-    core.fail(("wane.gptq:solve: the hessian is [%s], expected [%d x %d] for w's %d columns"):format(
-      table.concat(h.shape, " x "), n, n, n))
-  end
-  if not core.flush(h:isfinite()):all() then core.fail("wane.gptq:solve: the hessian has NaN or Inf") end
+  check_moments("the hessian is", h, w.shape[2])
+  if seen.cross then check_moments("the cross moments are", seen.cross, w.shape[2]) end
+  if not core.flush(h:isfinite()):all() then core.fail(WHERE .. ": the hessian has NaN or Inf") end
 end
 
 -- w [out, in], f32 (f64 where both it and the Hessian are); seen: hessian [in, in], and where they are known cross
 -- [in, in] and energy [tokens, 1]. Returns the quantized tensor and { damp, dead, deviation, loss } of the solve.
 function gptq.solve(self, w, q, seen)
-  check_hessian(w, seen)
+  check_given(w, q, seen)
   local f = factored(self, q, seen)
   local aim = core.flush(w.dtype == "f64" and w or w:to "f32")
   if self.precorrect > 0 and seen.cross then

@@ -148,12 +148,20 @@ function sweep.run(w, u, q, given)
   return state, sweep_groups(state, q, w, order, given.seen)
 end
 
-local function check_matrix(name, x)
-  options.arg("wane.sweep", nil, name, x, "tensor")
+local function check_matrix(where, name, x)
   if #x.shape ~= 2 then
-    core.fail(("wane.sweep: %s is [%s], expected a matrix"):format(name, table.concat(x.shape, " x ")))
+    core.fail(("%s: %s is [%s], expected a matrix"):format(where, name, table.concat(x.shape, " x ")))
   end
-  if not FLOATS[x.dtype] then core.fail(("wane.sweep: %s is %s, expected floats"):format(name, x.dtype)) end
+  if not FLOATS[x.dtype] then core.fail(("%s: %s is %s, expected floats"):format(where, name, x.dtype)) end
+end
+
+-- Raises unless w is a matrix that q can code.
+function sweep.check_weights(where, w, q)
+  check_matrix(where, "w", w)
+  if value.class(q).unsupported then core.fail("not supported yet: wane." .. q.name) end
+  if q.group_size and w.shape[2] % q.group_size ~= 0 then
+    core.fail(("%s: group_size %d does not divide the %d columns"):format(where, q.group_size, w.shape[2]))
+  end
 end
 
 -- wane.sweep(w, u, quantizer, { order, params, second }): a quantized tensor and the errors e [out, in].
@@ -166,14 +174,13 @@ function sweep.sweep(w, u, q, given)
   options.arg(where, 2, "u", u, "tensor")
   options.arg(where, 3, "quantizer", q, "quantizer")
   local set = options.check(where, given, {}, { "order", "params", "second" })
-  if value.class(q).unsupported then core.fail("not supported yet: wane." .. q.name) end
-  check_matrix("w", w)
-  check_matrix("u", u)
+  sweep.check_weights(where, w, q)
+  check_matrix(where, "u", u)
   if set.order ~= nil then options.arg(where, nil, "order", set.order, "tensor|table") end
   if set.params ~= nil then options.arg(where, nil, "params", set.params, "table") end
-  if set.second ~= nil then check_matrix("second", set.second) end
-  if q.group_size and w.shape[2] % q.group_size ~= 0 then
-    core.fail(("%s: group_size %d does not divide the %d columns"):format(where, q.group_size, w.shape[2]))
+  if set.second ~= nil then
+    options.arg(where, nil, "second", set.second, "tensor")
+    check_matrix(where, "second", set.second)
   end
   local exact = w.dtype == "f64" and w or w:to "f32"
   local state, params = sweep.run(core.flush(exact), u, q, set)
