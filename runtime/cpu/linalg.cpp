@@ -275,38 +275,35 @@ void solve_triangular_of(const T* x, const T* b, T* out, int64_t n, int64_t colu
   each_row(n, [&](int64_t k) { store_side(y, upper ? n - 1 - k : k, columns, out + k * columns); });
 }
 
-template <class F> void with_type(const char* op, DType dtype, F&& body) {
-  if (dtype == DType::f32) return body(float());
-  if (dtype == DType::f64) return body(double());
-  throw error("{}: not supported: {}; f32 and f64 are", op, name_of(dtype));
-}
-
-// Calls run(x, out) with pointers to the type.
-template <class F> void typed(const char* op, DType dtype, const void* x, void* out, F&& run) {
-  with_type(op, dtype, [&](auto zero) {
-    using T = decltype(zero);
-    run(static_cast<const T*>(x), static_cast<T*>(out));
-  });
+// Calls run(x, out) with pointers to the type; of size 0 there is nothing to do.
+template <class F> void typed(const char* op, DType dtype, const void* x, void* out, int64_t n, F&& run) {
+  if (dtype != DType::f32 && dtype != DType::f64)
+    throw error("{}: not supported: {}; f32 and f64 are", op, name_of(dtype));
+  if (n == 0) return;
+  if (dtype == DType::f32)
+    run(static_cast<const float*>(x), static_cast<float*>(out));
+  else
+    run(static_cast<const double*>(x), static_cast<double*>(out));
 }
 
 } // namespace
 
 void cholesky(DType dtype, const void* x, void* out, int64_t n) {
-  typed("cholesky", dtype, x, out, [n](auto* from, auto* to) { cholesky_of(from, to, n); });
+  typed("cholesky", dtype, x, out, n, [n](auto* from, auto* to) { cholesky_of(from, to, n); });
 }
 void inverse(DType dtype, const void* x, void* out, int64_t n) {
-  typed("inverse", dtype, x, out, [n](auto* from, auto* to) { inverse_of(from, to, n); });
+  typed("inverse", dtype, x, out, n, [n](auto* from, auto* to) { inverse_of(from, to, n); });
 }
 void inverse_upper(DType dtype, const void* x, void* out, int64_t n) {
-  typed("inverse_upper", dtype, x, out, [n](auto* from, auto* to) { inverse_upper_of(from, to, n); });
+  typed("inverse_upper", dtype, x, out, n, [n](auto* from, auto* to) { inverse_upper_of(from, to, n); });
 }
 void solve(DType dtype, const void* x, const void* b, void* out, int64_t n, int64_t columns) {
-  typed("solve", dtype, x, out,
+  typed("solve", dtype, x, out, n,
         [&]<class T>(const T* from, T* to) { solve_of(from, static_cast<const T*>(b), to, n, columns); });
 }
 void solve_triangular(DType dtype, const void* x, const void* b, void* out, int64_t n, int64_t columns,
                       bool upper) {
-  typed(upper ? "solve_upper" : "solve_lower", dtype, x, out, [&]<class T>(const T* from, T* to) {
+  typed(upper ? "solve_upper" : "solve_lower", dtype, x, out, n, [&]<class T>(const T* from, T* to) {
     solve_triangular_of(from, static_cast<const T*>(b), to, n, columns, upper);
   });
 }
