@@ -84,6 +84,9 @@ end
 
 -- x:hist(): how often each value, or each range of values, stands in a tensor.
 function chart.histogram(x)
+  if not core.is_tensor(x) then
+    core.fail(("hist: expected tensor, got %s"):format(options.describe(x)), { hint = "methods take a colon: x:hist(...)" })
+  end
   local total = 1
   for _, n in ipairs(x.shape) do total = total * n end
   if total == 0 then core.fail("hist: the tensor has no elements") end

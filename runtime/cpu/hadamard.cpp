@@ -84,7 +84,8 @@ void search(int64_t odd, int64_t power, int64_t largest, std::vector<int64_t>& o
     if (cost < best.cost) best = {orders, power, cost};
     return;
   }
-  for (int64_t d = std::min(odd, largest); d > 1; d -= 2) {
+  // An odd factor becomes an order of at least four times its size.
+  for (int64_t d = std::min({odd, largest, (kLargestOrder / 4 - 1) | 1}); d > 1; d -= 2) {
     if (odd % d) continue;
     for (int64_t m = 4 * d; m <= kLargestOrder && power % (m / d) == 0; m *= 2) {
       if (!is_paley(m)) continue;

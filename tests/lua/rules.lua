@@ -90,7 +90,7 @@ case("all problems at once, each with its layers, before any compute", function(
   has "layers.{0..2}.mlp.gate_proj: group_size 20 does not divide the 32 columns; nearest that do: 16 and 32 (rule 1, "
   has "layers.{0..2}.mlp.down_proj: group_size 20 does not divide the 48 columns; nearest that do: 16 and 24 (rule 1, "
   has "weight = 'f23' is no dtype"
-  has "layers.{0..2}.self_attn.k_proj: observer hessian gives no range to int8 channel hessian (rule 3, "
+  has "layers.{0..2}.self_attn.k_proj: observer hessian gives no range to int8 hessian (rule 3, "
   has "layers.{0..2}.self_attn.v_proj: not supported yet: wane.gguf (rule 4, "
   has "per = 'token' is for inputs; a weight has per = 'tensor', 'channel' or a group_size (rule 5, "
   has "per = 'tensor' of an input is static and needs an observer (rule 5, "
