@@ -1,4 +1,6 @@
 // Factorisations and solves of [.., n, n], in f32 or f64; narrower floats are read as f32.
+#include <cmath>
+
 #include "runtime/calls.h"
 #include "runtime/cpu/linalg.h"
 #include "runtime/cpu/pool.h"
@@ -48,18 +50,22 @@ int64_t matrices(const Tensor& x) {
   return count;
 }
 
-template <class F> Tensor of_square(const char* op, const Tensor& x, F run) {
+// cubes: flops over n^3, for a profile.
+template <class F> Tensor of_square(const char* op, const Tensor& x, double cubes, F run) {
   WorkSpan span(op);
   const Tensor in = square(op, x);
   Tensor out = empty(in.shape(), in.dtype(), op);
   span.moves(in, out);
   const int64_t n = in.shape().back(), bytes = n * n * int64_t(size_of(in.dtype()));
+  span.product(cubes * double(matrices(in)) * std::pow(double(n), 3));
   each_matrix(matrices(in), n,
               [&](int64_t i) { run(in.dtype(), in.bytes() + i * bytes, out.bytes() + i * bytes, n); });
   return out;
 }
 
-template <class F> Tensor with_right_side(const char* op, const Tensor& x, const Tensor& b, F run) {
+template <class F>
+Tensor with_right_side(const char* op, const Tensor& x, const Tensor& b, double cubes, double squares,
+                       F run) {
   WorkSpan span(op);
   Tensor in = square(op, x);
   const int64_t n = in.shape().back();
@@ -73,6 +79,8 @@ template <class F> Tensor with_right_side(const char* op, const Tensor& x, const
   Tensor out = empty(right.shape(), wide, op);
   span.moves(in, right, out);
   const int64_t columns = right.shape().back(), size = int64_t(size_of(wide));
+  span.product(double(matrices(in)) * double(n) * double(n)
+               * (cubes * double(n) + squares * double(columns)));
   each_matrix(matrices(in), n, [&](int64_t i) {
     const int64_t side = i * n * columns * size;
     run(wide, in.bytes() + i * n * n * size, right.bytes() + side, out.bytes() + side, n, columns);
@@ -82,12 +90,14 @@ template <class F> Tensor with_right_side(const char* op, const Tensor& x, const
 
 } // namespace
 
-Tensor cholesky(const Tensor& x) { return of_square("cholesky", x, cpu::cholesky); }
-Tensor inverse(const Tensor& x) { return of_square("inverse", x, cpu::inverse); }
-Tensor inverse_upper(const Tensor& x) { return of_square("inverse_upper", x, cpu::inverse_upper); }
-Tensor solve(const Tensor& x, const Tensor& b) { return with_right_side("solve", x, b, cpu::solve); }
+Tensor cholesky(const Tensor& x) { return of_square("cholesky", x, 1 / 3.0, cpu::cholesky); }
+Tensor inverse(const Tensor& x) { return of_square("inverse", x, 1, cpu::inverse); }
+Tensor inverse_upper(const Tensor& x) { return of_square("inverse_upper", x, 2 / 3.0, cpu::inverse_upper); }
+Tensor solve(const Tensor& x, const Tensor& b) {
+  return with_right_side("solve", x, b, 1 / 3.0, 2, cpu::solve);
+}
 Tensor solve_triangular(const Tensor& x, const Tensor& b, bool upper) {
-  return with_right_side(upper ? "solve_upper" : "solve_lower", x, b,
+  return with_right_side(upper ? "solve_upper" : "solve_lower", x, b, 0, 1,
                          [upper](DType t, const void* in, const void* right, void* out, int64_t n,
                                  int64_t m) { cpu::solve_triangular(t, in, right, out, n, m, upper); });
 }

@@ -149,12 +149,16 @@ Tensor gated_linear(const Tensor& x, const Tensor& gate, const Tensor& up, const
   joint = joint && bool(gate_bias) == bool(up_bias)
           && (!gate_bias || (gate_bias.count() == n && up_bias.count() == n));
   if (!joint) return one_by_one();
+  WorkSpan span("gated linear");
   Shape shape = x.shape();
   shape[shape.rank() - 1] = n;
   Tensor rows = left_operand(x, compute);
   int64_t lda = rows.rank() == 2 ? rows.strides()[0] : k;
   PackedWeightsPtr gates = packed(gate, compute), ups = packed(up, compute);
   Tensor y = empty(shape, result, "silu(linear) * linear");
+  span.moves(rows, y);
+  span.bytes(double(gates->bytes()) + double(ups->bytes()));
+  span.product(4.0 * double(x.count()) * double(n));
   auto floats = [](const Tensor& b) { return b ? cast(b, DType::f32).dense() : Tensor(); };
   Tensor gb = floats(gate_bias), ub = floats(up_bias);
   matmul_gated(compute, rows.bytes(), x.count() / k, lda, *gates, *ups, y.bytes(), result, n,

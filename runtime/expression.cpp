@@ -40,7 +40,7 @@ public:
 
   void read_rows(int64_t first, int64_t rows, std::byte* out) const override {
     int64_t width = expression_.count() / std::max<int64_t>(expression_.shape()[0], 1);
-    BufferPtr table = decoded();
+    BufferPtr table = rows_.get([&] { return produce(); });
     size_t row = size_t(width) * size_of(expression_.dtype());
     std::memcpy(out, table->data() + size_t(first) * row, size_t(rows) * row);
   }
@@ -53,24 +53,8 @@ private:
     return Tensor(copy_pending(t.node(), copies));
   }
 
-  // A table that is read by rows is read again for the next token, so it is kept while memory lasts.
-  BufferPtr decoded() const {
-    if (!*rows_) {
-      *rows_ = produce();
-      add_droppable(rows_, [kept = std::weak_ptr<BufferPtr>(rows_)]() -> std::optional<size_t> {
-        auto rows = kept.lock();
-        if (!rows || !*rows) return size_t{0};
-        if (rows->use_count() > 1) return std::nullopt;
-        size_t bytes = (*rows)->bytes();
-        *rows = nullptr;
-        return bytes;
-      });
-    }
-    return *rows_;
-  }
-
   Tensor expression_;
-  std::shared_ptr<BufferPtr> rows_ = std::make_shared<BufferPtr>();
+  mutable KeptBuffer rows_; // a table that is read by rows is read again for the next token
 };
 
 } // namespace

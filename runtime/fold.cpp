@@ -6,6 +6,7 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/pressure.h"
 
 namespace wane {
 namespace {
@@ -52,8 +53,8 @@ public:
 
   void read_rows(int64_t first, int64_t count, std::byte* out) const override {
     if (turns_rows_) { // a row of the result needs all rows
-      if (!produced_) produced_ = produce();
-      std::memcpy(out, produced_->data() + first * row_bytes(), size_t(count * row_bytes()));
+      BufferPtr all = produced_.get([&] { return produce(); });
+      std::memcpy(out, all->data() + first * row_bytes(), size_t(count * row_bytes()));
       return;
     }
     Tensor some = slice_rows(first, count);
@@ -141,7 +142,7 @@ private:
   Tensor base_;
   std::vector<FoldStep> steps_;
   bool turns_rows_ = false;
-  mutable BufferPtr produced_;
+  mutable KeptBuffer produced_;
 };
 
 void check_step(const FoldStep& step, const Tensor& weight) {

@@ -110,6 +110,9 @@ Tensor attend(KvCache* cache, const std::string& layer, const Tensor& queries, c
       append(rows, k, v, b, start);
       key = rows.keys->data(), value = rows.values->data();
     }
+    double seen = double(start) + double(tokens + 1) / 2; // keys of a token on average, without a window
+    if (window > 0) seen = std::min(seen, double(window));
+    span.product(4.0 * double(tokens) * seen * double(heads * dim));
     span.bytes(2.0 * double((start + tokens) * kv_heads * dim) * double(width)); // the keys and values seen
     sequences.push_back({dtype, q.bytes() + at, key, value, out.bytes() + at, tokens, start, heads, kv_heads,
                          dim, heads * dim, kv_heads * dim, heads * dim, window, float(scale)});

@@ -37,6 +37,17 @@ void add_droppable(std::weak_ptr<void> owner, Drop drop) {
   all.entries.push_back({std::move(owner), std::move(drop)});
 }
 
+void KeptBuffer::watch() {
+  add_droppable(kept_, [weak = std::weak_ptr<BufferPtr>(kept_)]() -> std::optional<size_t> {
+    auto kept = weak.lock();
+    if (!kept || !*kept) return size_t{0};
+    if (kept->use_count() > 1) return std::nullopt;
+    size_t bytes = (*kept)->bytes();
+    *kept = nullptr;
+    return bytes;
+  });
+}
+
 size_t drop_copies(size_t wanted) {
   Registry& all = registry();
   std::vector<Entry> entries; // what is dropped may register anew: not under the lock

@@ -18,6 +18,22 @@ namespace wane {
 using Drop = std::function<std::optional<size_t>()>;
 void add_droppable(std::weak_ptr<void> owner, Drop drop);
 
+// A buffer that can be made again: kept from its first use on, while memory lasts.
+class KeptBuffer {
+public:
+  template <class Make> BufferPtr get(Make&& make) {
+    if (!*kept_) {
+      *kept_ = make();
+      watch();
+    }
+    return *kept_;
+  }
+
+private:
+  void watch();
+  std::shared_ptr<BufferPtr> kept_ = std::make_shared<BufferPtr>();
+};
+
 // Drops copies until `wanted` bytes are free or none is left; gives the bytes. The newest go first: a model
 // is read layer by layer, again and again, so what was made last is what is needed last.
 size_t drop_copies(size_t wanted);

@@ -228,7 +228,8 @@ double work(const Tensor& x, const Tensor& w) {
   return reduce_all(Reduction::sum, sum);
 }
 
-// The library's scratchpads belong to threads, which make them when they first take a tile: less than any tensor here.
+// The library's scratchpads belong to threads, which make them when they first take a tile: less than any
+// tensor here.
 constexpr size_t kScratchpads = 4096;
 bool as_before(size_t live) { return memory_use().live < live + kScratchpads; }
 
@@ -313,4 +314,21 @@ TEST_CASE("packed weights go under pressure and are packed again with the same r
   set_memory_ceiling(before);
   set_memory_pressure({});
   CHECK(same(linear(x, w), first));
+}
+
+TEST_CASE("a decoded table goes under pressure and is decoded again") {
+  Tensor codes = random({300, 64}), table = from_expression(map(Op::mul, codes, number(2)));
+  Tensor ids = full({5}, DType::i32, int64_t(7)).flushed();
+  Tensor first = embedding(ids, table);
+  size_t live = memory_use().live, before = memory_ceiling();
+  drop_memory_cache();
+  set_memory_ceiling(live + 1000);
+  set_memory_pressure([] {});
+  auto wanted = allocate(size_t(60) << 10);
+  CHECK(memory_use().live < live);
+  wanted.reset();
+  set_memory_ceiling(before);
+  set_memory_pressure({});
+  CHECK(same(embedding(ids, table), first));
+  CHECK(item(first, 0) == item(codes, 7 * 64) * 2);
 }
