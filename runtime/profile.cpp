@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <memory>
 
 #include "runtime/cpu/matmul.h"
 #include "runtime/cpu/pool.h"
@@ -11,12 +13,21 @@ namespace wane {
 
 std::atomic<bool> detail::profiling{false};
 
+struct WorkSpan::Open {
+  Open* outer = nullptr;
+  FlushCause outer_cause{};
+  std::string name;
+  WorkRecord record;
+  std::chrono::steady_clock::time_point start;
+  double inside = 0; // seconds of the spans inside
+};
+thread_local WorkSpan::Open* WorkSpan::innermost_ = nullptr;
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
 std::atomic<WorkListener> listener{nullptr};
-thread_local WorkSpan* innermost = nullptr;
 thread_local FlushCause cause_now = FlushCause::view;
 
 double seconds_since(Clock::time_point start) {
@@ -98,36 +109,43 @@ void set_work_listener(WorkListener l) {
 }
 
 void WorkSpan::begin(const char* name) {
-  on_ = true;
-  name_ = name;
-  record_.origin = current_origin();
-  outer_ = std::exchange(innermost, this);
-  outer_cause_ = std::exchange(cause_now, FlushCause::call);
-  start_ = Clock::now();
+  open_ = new Open;
+  open_->name = name;
+  open_->record.origin = current_origin();
+  open_->outer = std::exchange(innermost_, open_);
+  open_->outer_cause = std::exchange(cause_now, FlushCause::call);
+  open_->start = Clock::now();
 }
 
 void WorkSpan::end() {
-  double elapsed = seconds_since(start_);
-  innermost = outer_;
-  cause_now = outer_cause_;
-  if (outer_) outer_->inside_ += elapsed;
-  record_.seconds = std::max(elapsed - inside_, 0.0);
-  record_.name = name_;
-  if (auto hear = listener.load()) hear(record_);
+  std::unique_ptr<Open> open(open_);
+  double elapsed = seconds_since(open->start);
+  innermost_ = open->outer;
+  cause_now = open->outer_cause;
+  if (open->outer) open->outer->inside += elapsed;
+  open->record.seconds = std::max(elapsed - open->inside, 0.0);
+  open->record.name = open->name;
+  if (auto hear = listener.load()) hear(open->record);
 }
 
 void WorkSpan::add(const Tensor& x) {
-  if (x) record_.bytes += double(x.count()) * double(size_of(x.dtype()));
+  if (x) open_->record.bytes += double(x.count()) * double(size_of(x.dtype()));
+}
+void WorkSpan::add_bytes(double count) { open_->record.bytes += count; }
+void WorkSpan::add_product(double flops) {
+  open_->record.flops += flops;
+  open_->record.product = true;
 }
 
 void WorkSpan::program(std::string name, FlushCause cause, Origin origin, int ops, double bytes,
                        double flops) {
-  name_ = std::move(name);
-  record_.cause = cause;
-  record_.origin = origin;
-  record_.ops = ops;
-  record_.bytes = bytes;
-  record_.flops = flops;
+  open_->name = std::move(name);
+  WorkRecord& record = open_->record;
+  record.cause = cause;
+  record.origin = origin;
+  record.ops = ops;
+  record.bytes = bytes;
+  record.flops = flops;
 }
 
 CauseScope::CauseScope(FlushCause cause) : before_(std::exchange(cause_now, cause)) {}

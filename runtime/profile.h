@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -56,35 +55,33 @@ public:
     if (profiling()) begin(name);
   }
   ~WorkSpan() {
-    if (on_) end();
+    if (open_) end();
   }
   WorkSpan(const WorkSpan&) = delete;
 
-  bool on() const { return on_; }
+  bool on() const { return open_ != nullptr; }
   template <class... T> void moves(const T&... tensors) { // what it reads and writes
-    if (on_) (add(tensors), ...);
+    if (open_) (add(tensors), ...);
   }
   void bytes(double count) {
-    if (on_) record_.bytes += count;
+    if (open_) add_bytes(count);
   }
   void product(double flops) {
-    if (on_) record_.flops += flops, record_.product = true;
+    if (open_) add_product(flops);
   }
   // A program: what it is called is only made up while somebody listens.
   void program(std::string name, FlushCause cause, Origin origin, int ops, double bytes, double flops);
 
 private:
+  struct Open;
   void begin(const char* name);
   void end();
   void add(const Tensor& x);
+  void add_bytes(double count);
+  void add_product(double flops);
 
-  bool on_ = false;
-  WorkSpan* outer_ = nullptr;
-  FlushCause outer_cause_{};
-  std::string name_;
-  WorkRecord record_;
-  std::chrono::steady_clock::time_point start_;
-  double inside_ = 0; // seconds of the spans inside
+  static thread_local Open* innermost_;
+  Open* open_ = nullptr; // null while nobody listens
 };
 
 // What a flush inside this scope is put down to, where no limit is the cause.
