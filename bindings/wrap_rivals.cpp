@@ -56,11 +56,6 @@ int machine(Args& a) {
                                                    name_of(isa_level()), thread_count())));
 }
 
-int set_threads(Args& a) {
-  set_thread_count(int(a.integer("n")));
-  return 0;
-}
-
 Method methods[] = {
     {"run", run, "()", "Runs it once."},
     {"describe", describe, "() -> string", "Implementation and threads."},
@@ -74,7 +69,6 @@ Method functions[] = {
     {"rival_lapack", lapack, "(x, invert) -> rival or nil",
      "LAPACK's Cholesky of x, then the inverse of its factor; nil where OpenBLAS is not installed."},
     {"rival_products", products, "(sizes, dtype) -> rival", "Our tiles on packed weights, back to back."},
-    {"set_threads", set_threads, "(n)", "From now on. The bits do not depend on it; a bench compares times."},
     {"machine", machine, "() -> string", "CPU, level and threads, for a printed figure."},
 };
 

@@ -1503,7 +1503,7 @@ function tensor:trace() end
 ---@return wane.tensor
 function tensor:outer(y) end
 
---- l, lower, with l l^T = x; x is positive definite.
+--- l, lower, with l l^T = x [.., n, n]; f64 stays, other floats give f32. Only x's lower triangle is read. Error: x is not positive definite, with the first pivot that is not positive.
 --- - shapes: x [n, n] to [n, n]
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named
@@ -1514,7 +1514,7 @@ function tensor:outer(y) end
 ---@return wane.tensor
 function tensor:cholesky() end
 
---- Inverse of a positive definite matrix.
+--- x^-1 of a positive definite x [.., n, n], exactly symmetric. Error: as cholesky.
 --- - shapes: x [n, n] to [n, n]
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named
@@ -1525,7 +1525,7 @@ function tensor:cholesky() end
 ---@return wane.tensor
 function tensor:inverse() end
 
---- u, upper, with u^T u = x^-1.
+--- u, upper, with u^T u = x^-1, of a positive definite x [.., n, n], as GPTQ needs it: one Cholesky of x reversed and one triangular inverse. Error: as cholesky; pivots come from the last on.
 --- - shapes: x [n, n] to [n, n]
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named
@@ -1536,7 +1536,7 @@ function tensor:inverse() end
 ---@return wane.tensor
 function tensor:inverse_upper() end
 
---- x^-1 b; x is positive definite.
+--- x^-1 b of a positive definite x [.., n, n] and b [.., n, m]. Error: as cholesky.
 --- - shapes: x [n, n], b [n, m]; the result has b's
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named; a b of other rows
@@ -1547,7 +1547,7 @@ function tensor:inverse_upper() end
 ---@return wane.tensor
 function tensor:solve(b) end
 
---- x^-1 b; x is lower triangular.
+--- x^-1 b of a lower triangular x; what lies above is not read. Error: a zero on the diagonal.
 --- - shapes: x [n, n], b [n, m]; what lies above the diagonal is not read
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; a b of other rows; a zero on the diagonal
@@ -1558,7 +1558,7 @@ function tensor:solve(b) end
 ---@return wane.tensor
 function tensor:solve_lower(b) end
 
---- x^-1 b; x is upper triangular.
+--- x^-1 b of an upper triangular x; what lies below is not read. Error: a zero on the diagonal.
 --- - shapes: x [n, n], b [n, m]; what lies below the diagonal is not read
 --- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
 --- - errors: no square matrix; integers; a b of other rows; a zero on the diagonal
@@ -1753,8 +1753,8 @@ function wane.where(mask, a, b) end
 ---
 --- Tensors one behind the other along a dim.
 --- - shapes: all dims but this one are equal
---- - dtypes: any; the result has the widest; quantized tensors count as their values
---- - errors: an empty list; dims that differ; a dim that they do not have
+--- - dtypes: any; the result has the widest; quantized tensors join with their parameters, among others they count as their values
+--- - errors: an empty list; dims that differ; a dim that they do not have; quantized tensors whose quantizers, dtypes or parameters one tensor cannot hold
 --- ```lua
 --- wane.concat({ wane.ones { 1, 2 }, wane.zeros { 1, 2 } })  --> { { 1, 1 }, { 0, 0 } }
 --- ```
@@ -1826,7 +1826,10 @@ function wane.rms_norm(x, w, eps) end
 ---@return wane.tensor
 function wane.cross_entropy(logits, tokens) end
 
---- What is still pending behind a tensor and how it would run.
+--- `wane.explain(x [, { source = false }]) -> string`
+---
+--- What is still pending behind a tensor and how it would run: tree, limits, bytes, program, loops, CUDA text.
+--- - options: source: all of the CUDA text, also the part that every kernel has
 --- - shapes: any
 --- - dtypes: any
 --- - errors: an x that is no tensor
@@ -1834,8 +1837,9 @@ function wane.cross_entropy(logits, tokens) end
 --- print(wane.explain(wane.ones(2) + 1))
 --- ```
 ---@param x wane.tensor
+---@param options? { source?: boolean }
 ---@return string
-function wane.explain(x) end
+function wane.explain(x, options) end
 
 --- live, cached, peak and ceiling of tensors; resident and resident_peak of the process.
 --- - units: bytes

@@ -85,7 +85,7 @@ return {
     { "explain(x [, { source = false }]) -> string",
       "What is still pending behind a tensor and how it would run: tree, limits, bytes, program, loops, CUDA text.",
       options = "source: all of the CUDA text, also the part that every kernel has", shapes = "any",
-      dtypes = "any", errors = "an x that is no tensor", types = { x = "wane.tensor" },
+      dtypes = "any", errors = "an x that is no tensor", types = { x = "wane.tensor", source = "boolean" },
       example = "print(wane.explain(wane.ones(2) + 1))" },
     { "memory() -> table",
       "live, cached, peak and ceiling of tensors; resident and resident_peak of the process.", units = "bytes",

@@ -164,7 +164,8 @@ end)
 
 case("wrong use of any function is an error of ours, never a crash", function()
   local left_out = { publish = true, append = true, mkdir = true, writer = true, model_fetch = true, progress = true,
-                     note = true, deviation = true, method = true, document = true, trace = true, rivals = true }
+                     note = true, deviation = true, method = true, document = true, trace = true, rivals = true,
+                     set_threads = true, set_fusing = true }
   local functions = {}
   for name, f in pairs(core) do
     if type(f) == "function" and not left_out[name] then functions[#functions + 1] = name end

@@ -74,7 +74,8 @@ end)
 -- What is no operation: files, the terminal, the session's own tables, downloads; and what has cases below.
 local NO_OPERATION = {}
 for word in ([[append attached cache checkpoint deviation document exists fail fetch file_bytes flush function_info help is_folder
-  layer_key list metatable method mkdir model_fetch note profile_report progress publish read regex rivals rival_matmul rival_products sha256_file tokenizer trace
+  layer_key list metatable method mkdir model_fetch note profile_report progress publish read regex
+  rivals rival_lapack rival_matmul rival_products in_folder set_fusing set_threads sha256_file sweep tokenizer trace
   writer attach remove rename copy link]]):gmatch "%S+" do NO_OPERATION[word] = true end
 
 case("nothing leaks: every function of the engine", function()
@@ -109,6 +110,7 @@ case("nothing leaks: operators, slices, buffers, caches, freed and closed tensor
     close = function() local y <close> = core.flush(x + 1) end,
     trace = function() return core.trace(function(t) return t:abs() * 2 end, x) end,
     quantized = function() return wane.int:quantize(x):dequantize() end,
+    sweep = function() return (wane.sweep(x, core.eye(4), wane.int { bits = 4 })):dequantize() end,
     failure = function()
       local y = x + 1
       pcall(function() return y:matmul(core.ones { 3, 3 }) end)
