@@ -384,10 +384,10 @@ struct MulRound {
 struct SiluMul {
   static inline __attribute__((always_inline)) float of(float a, float b, float) { return wane_silu(a) * b; }
 };
-struct Clamp { // maximum, minimum with one comparison each: the compiler turns these into vectors
+struct Clamp { // maximum, minimum: a bound that is NaN wins as well
   static inline float of(float a, float lo, float hi) {
-    float m = !(a <= lo) ? a : lo;
-    return !(m >= hi) ? m : hi;
+    float m = ((a != a) | (a > lo)) ? a : lo;
+    return ((m != m) | (m < hi)) ? m : hi;
   }
 };
 struct SquareAdd {
