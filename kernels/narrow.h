@@ -68,3 +68,10 @@ WANE_FN float wane_odd(double x) {
   unsigned cut = WANE_ABS_D(back) > WANE_ABS_D(x) ? u - 1u : u;
   return WANE_FLOAT(back == x || x != x ? u : cut | 1u);
 }
+
+// Of a whole number: beyond 2^53 what f64 has no digit for stays as a bit that no tie survives.
+WANE_FN float wane_odd(long long x) {
+  bool exact = (x <= 9007199254740992LL) & (x >= -9007199254740992LL);
+  long long cut = (x & ~2047LL) | ((x & 2047LL) != 0 ? 1024LL : 0LL);
+  return wane_odd((double)(exact ? x : cut));
+}

@@ -47,6 +47,12 @@ double rounded(double value, DType dtype) {
   }
 }
 
+double rounded(int64_t value, DType dtype) { // in one rounding, also beyond the digits of f64
+  if (dtype == DType::f32) return float(value);
+  if (dtype == DType::f64) return double(value);
+  return rounded(double(wane_odd(static_cast<long long>(value))), dtype);
+}
+
 bool fits(int64_t value, DType dtype) {
   switch (dtype) {
   case DType::i32: return value == int32_t(value);
@@ -54,6 +60,16 @@ bool fits(int64_t value, DType dtype) {
   case DType::u8: return value == uint8_t(value);
   case DType::boolean: return value == 0 || value == 1;
   default: return true;
+  }
+}
+
+std::string range_text(DType dtype) { // of whole numbers
+  switch (dtype) {
+  case DType::i32: return fmt::format("{} to {}", INT32_MIN, INT32_MAX);
+  case DType::i8: return "-128 to 127";
+  case DType::u8: return "0 to 255";
+  case DType::boolean: return "0 to 1";
+  default: return fmt::format("{} to {}", INT64_MIN, INT64_MAX);
   }
 }
 
@@ -124,8 +140,9 @@ Tensor full(const Shape& shape, DType dtype, double value) {
 }
 
 Tensor full(const Shape& shape, DType dtype, int64_t value) {
-  if (is_float(dtype)) return constant(shape, dtype, rounded(double(value), dtype), 0);
-  if (!fits(value, dtype)) throw error("the number {} does not fit in {}", value, name_of(dtype));
+  if (is_float(dtype)) return constant(shape, dtype, rounded(value, dtype), 0);
+  if (!fits(value, dtype))
+    throw error("the number {} does not fit in {}: {}", value, name_of(dtype), range_text(dtype));
   return constant(shape, dtype, double(value), value);
 }
 
@@ -137,6 +154,10 @@ Tensor arange(int64_t first, int64_t last, int64_t step, DType dtype) {
   length = std::max<Wide>(length, 0);
   if (length > INT64_MAX / 8) throw error("arange: {} to {} in steps of {} is too long", first, last, step);
   auto count = int64_t(length);
+  for (Wide end : {Wide(first), Wide(first) + (length - 1) * step})
+    if (count > 0 && !is_float(dtype) && !fits(int64_t(end), dtype))
+      throw error("arange: {} to {} does not fit in {}: {} is outside of {}", first, last, name_of(dtype),
+                  int64_t(end), range_text(dtype));
   Tensor t = empty({count}, DType::i64, "arange");
   for (int64_t i = 0; i < count; ++i) // a partial product may wrap, the sum is in range
     t.data<int64_t>()[i] = int64_t(uint64_t(first) + uint64_t(i) * uint64_t(step));

@@ -28,7 +28,8 @@ std::string cast_text(Lane from, DType dtype, const std::string& value) {
   if (dtype == DType::f32 || dtype == DType::f64) return fmt::format("({}){}", type_of(to), value);
   if (is_float(dtype)) {
     if (from == Lane::f32) return fmt::format("wane_round_{}({})", name_of(dtype), value);
-    return fmt::format("wane_round_{}(wane_odd((double){}))", name_of(dtype), value);
+    const char* through = from == Lane::i32 ? "(double)" : "";
+    return fmt::format("wane_round_{}(wane_odd({}{}))", name_of(dtype), through, value);
   }
   if (is_real(from)) {
     if (dtype == DType::i64) return fmt::format("wane_to_i64((double){})", value);

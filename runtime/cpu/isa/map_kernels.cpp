@@ -208,7 +208,7 @@ template <DType d, class From> inline __attribute__((always_inline)) auto cast_o
   else if constexpr (std::is_floating_point_v<L>) {
     if constexpr (d == DType::f32 || d == DType::f64)
       return L(x);
-    else if constexpr (std::is_same_v<From, double>)
+    else if constexpr (sizeof(From) == 8)
       return Stored<d>::load(Stored<d>::store(wane_odd(x)));
     else if constexpr (from_real)
       return Stored<d>::load(Stored<d>::store(x));
