@@ -75,7 +75,8 @@ PackedWeightsPtr packed(const Tensor& w, DType compute) {
   return node.packed;
 }
 
-// Rows of `compute` elements with the last dim dense; the leading dims are read as one.
+// Rows of `compute` elements with the last dim dense and one behind the other (not one row read again and
+// again); the leading dims are read as one.
 Tensor left_operand(const Tensor& x, DType compute) {
   Tensor t = cast(x, compute).flushed();
   return t.rank() == 2 && t.strides()[1] == 1 && t.strides()[0] >= t.shape()[1] ? t : t.dense();
@@ -113,8 +114,9 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
   DType compute = compute_dtype(x.dtype(), w.dtype());
   DType result = out_dtype ? *out_dtype : result_dtype(x.dtype(), w.dtype(), compute);
   Shape shape = x.shape();
+  shape[shape.rank() - 1] = 1;
+  int64_t m = shape.count();
   shape[shape.rank() - 1] = n;
-  int64_t m = shape.count() / std::max<int64_t>(n, 1);
   if (compute == DType::f64) {
     Tensor wt = transpose(cast(w, DType::f64), 0, 1);
     Tensor y = reshape(matmul(reshape(cast(x, DType::f64), {m, k}), wt), shape);
@@ -153,7 +155,7 @@ Tensor gated_linear(const Tensor& x, const Tensor& gate, const Tensor& up, const
   Shape shape = x.shape();
   shape[shape.rank() - 1] = n;
   Tensor rows = left_operand(x, compute);
-  int64_t lda = rows.rank() == 2 ? rows.strides()[0] : k;
+  int64_t lda = rows.rank() == 2 ? row_step(rows) : k;
   PackedWeightsPtr gates = packed(gate, compute), ups = packed(up, compute);
   Tensor y = empty(shape, result, "silu(linear) * linear");
   span.moves(rows, y);
