@@ -56,6 +56,9 @@ Tensor with(const Tensor& x, std::span<const int64_t> first, std::span<const int
             const Tensor& value) {
   Shape box(count);
   WorkSpan span("with");
+  if (box.rank() != x.rank() || first.size() != count.size())
+    throw error("with: positions along {} dims of a tensor with {}", box.rank(), x.rank())
+        .note("tensor", describe(x));
   Tensor from = x.dense();
   int64_t offset = 0;
   Strides strides = dense_strides(x.shape());

@@ -136,11 +136,13 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
                 x.rank() ? x.shape().back() : 1)
         .note("x", describe(x))
         .note("weight", describe(weight));
-  Tensor v = cast(x, DType::f32);
+  DType wide = x.dtype() == DType::f64 ? DType::f64 : DType::f32;
+  Tensor v = cast(x, wide);
   double n = double(x.shape().back());
-  Tensor mean = map(Op::div, reduce(Reduction::sumsq, v, x.rank() - 1), full({}, DType::f32, n));
-  Tensor scale = map(Op::rsqrt, map(Op::add, mean, full({}, DType::f32, eps)));
-  return cast(map(Op::mul, map(Op::mul, v, scale), cast(weight, DType::f32)), x.dtype());
+  Tensor mean = map(Op::div, reduce(Reduction::sumsq, v, x.rank() - 1), full({}, wide, n));
+  Tensor scale = map(Op::rsqrt, map(Op::add, mean, full({}, wide, eps)));
+  Tensor y = map(Op::mul, map(Op::mul, v, scale), cast(weight, wide));
+  return is_float(x.dtype()) ? cast(y, x.dtype()) : y;
 }
 
 Tensor diag(const Tensor& x) {

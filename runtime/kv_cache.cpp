@@ -79,6 +79,9 @@ void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, KvCache*
         .note("queries", describe(q))
         .note("keys", describe(k))
         .note("values", describe(v));
+  for (auto* t : {&q, &k, &v})
+    if (!is_float(t->dtype()))
+      throw error("attend: floats expected, got {}", name_of(t->dtype())).note("tensor", describe(*t));
   if (cache && cache->samples() != q.shape()[0])
     throw error("attend: {} samples for a cache of {}", q.shape()[0], cache->samples());
 }
