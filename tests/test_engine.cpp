@@ -291,6 +291,66 @@ TEST_CASE("a buffer written over itself moves its values, and a packed view of i
   CHECK_THROWS_AS(linear(x, view), Error);
 }
 
+TEST_CASE("a bound that is NaN wins over the value, also where maximum and minimum are one loop") {
+  const float values[] = {1, -5, 5, NAN, 0.5f, 0}, lows[] = {NAN, -1, -1, -1, 1, NAN},
+              highs[] = {2, NAN, 2, 2, 2, NAN};
+  auto row = [](const float(&list)[6]) {
+    return from_bytes({6}, DType::f32, std::as_bytes(std::span(list)));
+  };
+  Tensor y = map(Op::minimum, map(Op::maximum, row(values), row(lows)), row(highs));
+  for (int i : {0, 1, 3, 5}) CHECK(std::isnan(at(y, i)));
+  CHECK(at(y, 2) == 2);
+  CHECK(at(y, 4) == 1);
+}
+
+TEST_CASE("whole numbers beyond the digits of f64 go to narrow floats in one rounding") {
+  // One above the middle of two bf16 values: f64 alone would round onto the middle, then to even.
+  const int64_t middle = (int64_t(1) << 60) + (int64_t(1) << 52);
+  const int64_t values[] = {middle + 1, middle, middle - 1, -middle - 1, INT64_MAX, INT64_MIN};
+  Tensor x = from_bytes({6}, DType::i64, std::as_bytes(std::span(values)));
+  const double step = 0x1p53, want[] = {0x1p60 + step, 0x1p60, 0x1p60, -0x1p60 - step, 0x1p63, -0x1p63};
+  Tensor y = cast(x, DType::bf16);
+  for (int i = 0; i < 6; ++i) CHECK(at(y, i) == want[i]);
+  CHECK(at(full({}, DType::bf16, middle + 1).flushed(), 0) == 0x1p60 + step);
+  CHECK(at(full({}, DType::f32, (int64_t(1) << 60) + (int64_t(1) << 36) + 1).flushed(), 0)
+        == 0x1p60 + 0x1p37);
+}
+
+TEST_CASE("a range that the dtype does not hold is refused with the value and the range") {
+  CHECK_THROWS_WITH_AS(arange(1, 300, 1, DType::i8),
+                       "arange: 1 to 300 does not fit in i8: 300 is outside of -128 to 127", Error);
+  CHECK_THROWS_WITH_AS(arange(-1, 3, 1, DType::u8),
+                       "arange: -1 to 3 does not fit in u8: -1 is outside of 0 to 255", Error);
+  CHECK_THROWS_WITH_AS(full({}, DType::u8, int64_t(256)), "the number 256 does not fit in u8: 0 to 255",
+                       Error);
+  CHECK(arange(120, 127, 8, DType::i8).count() == 1);
+  CHECK(arange(5, 1, 1, DType::u8).count() == 0);
+  CHECK(at(arange(1, 300, 1, DType::bf16), 298) == 300);
+}
+
+TEST_CASE("more programs than are kept lowered still run") {
+  Tensor x = full({3}, DType::f32, 1.0).flushed();
+  for (int i = 0; i < 5000; ++i) { // thirteen bits choose the ops
+    Tensor y = x;
+    double want = 1;
+    for (int bit = 0; bit < 13; ++bit) {
+      bool adds = i >> bit & 1;
+      y = map(adds ? Op::add : Op::mul, y, x);
+      want += adds;
+    }
+    if (at(y, 2) != want) FAIL_CHECK("program ", i);
+  }
+}
+
+TEST_CASE("one row that is broadcast is multiplied like its copies") {
+  std::mt19937 rng(8);
+  Tensor row = random_tensor(rng, {1, 70}), w = random_tensor(rng, {45, 70});
+  Tensor wide = expand(row, {33, 70});
+  CHECK(same(linear(wide, w), linear(wide.dense(), w)));
+  CHECK(same(matmul(wide, transpose(w, 0, 1)), matmul(wide.dense(), transpose(w, 0, 1))));
+  CHECK(linear(cast(wide, DType::f64), empty({0, 70}, DType::f64)).shape() == Shape{33, 0});
+}
+
 TEST_CASE("empty tensors and zero-dim tensors") {
   Tensor none = empty({0, 5}, DType::f32);
   CHECK(map(Op::exp, none).flushed().count() == 0);

@@ -20,26 +20,53 @@ constexpr int64_t kSmall = 1 << 14;        // below this the caller does it alon
 constexpr int64_t kLongRow = 1 << 20;      // from here on the threads share a row that is reduced
 constexpr int64_t kStreamBytes = int64_t(32) << 20;
 constexpr int64_t kFromMemory = int64_t(4) << 20;
+constexpr size_t kLoweredPrograms = 2048; // kept; some kilobytes each
 
-struct LoweredPrograms {
-  std::mutex mutex;
-  std::unordered_map<std::string, std::shared_ptr<const Lowered>> by_key;
+// Lowered programs by key. A session meets new ones for as long as it lasts, so the half that was not used
+// for longest goes whenever there are too many.
+class LoweredPrograms {
+public:
   static LoweredPrograms& all() {
     static auto* instance = new LoweredPrograms; // never destroyed
     return *instance;
   }
+
+  std::shared_ptr<const Lowered> get(const Program& program, bool whole) {
+    std::lock_guard lock(mutex_);
+    auto& entry = entries_[key_of(program, whole)];
+    entry.used = ++clock_;
+    if (!entry.low) entry.low = lower(program, whole);
+    auto low = entry.low; // the entry may go at once
+    if (entries_.size() > kLoweredPrograms) drop_older_half();
+    return low;
+  }
+  // What is there already, or null.
+  std::shared_ptr<const Lowered> find(const Program& program, bool whole) {
+    std::lock_guard lock(mutex_);
+    auto found = entries_.find(key_of(program, whole));
+    return found == entries_.end() ? nullptr : found->second.low;
+  }
+
+private:
+  struct Entry {
+    std::shared_ptr<const Lowered> low;
+    uint64_t used = 0;
+  };
+  static std::string key_of(const Program& program, bool whole) {
+    return program.key() + (whole ? 'w' : 'p');
+  }
+  void drop_older_half() {
+    std::vector<uint64_t> times;
+    for (auto& [key, entry] : entries_) times.push_back(entry.used);
+    auto middle = times.begin() + int64_t(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    std::erase_if(entries_, [&](auto& item) { return item.second.used < *middle; });
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<std::string, Entry> entries_;
+  uint64_t clock_ = 0;
 };
-
-std::string key_of(const Program& program, bool whole) { return program.key() + (whole ? 'w' : 'p'); }
-
-std::shared_ptr<const Lowered> lowered(const Program& program, bool whole) {
-  auto& cache = LoweredPrograms::all();
-  std::string key = key_of(program, whole);
-  std::lock_guard lock(cache.mutex);
-  auto& entry = cache.by_key[key];
-  if (!entry) entry = lower(program, whole);
-  return entry;
-}
 
 // Without reductions long rows need no whole tile; n == 0 still has to give the empty row's result.
 bool in_whole_rows(const Program& program, const Launch& launch) {
@@ -450,17 +477,14 @@ private:
 
 void run(const Program& program, const Launch& launch) {
   bool whole = in_whole_rows(program, launch);
-  auto low = lowered(program, whole);
+  auto low = LoweredPrograms::all().get(program, whole);
   Runner(program, launch, *low, whole).run();
 }
 
 Form form_of(const Program& program, const Launch& launch) {
   bool whole = in_whole_rows(program, launch);
-  auto& cache = LoweredPrograms::all();
-  std::lock_guard lock(cache.mutex);
-  auto found = cache.by_key.find(key_of(program, whole));
-  bool known = found != cache.by_key.end() && found->second;
-  return {whole, known, to_string(known ? *found->second : *lower(program, whole))};
+  auto known = LoweredPrograms::all().find(program, whole);
+  return {whole, known != nullptr, to_string(known ? *known : *lower(program, whole))};
 }
 
 } // namespace wane::cpu
