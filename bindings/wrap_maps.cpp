@@ -82,12 +82,11 @@ std::vector<Method> make_methods() {
                        info.doc.data(), Kind::map, int(op)});
   }
   methods.push_back({"clamp", clamp, "(lo, hi) -> tensor",
-                     "Values kept between two bounds; nil leaves one out.", Kind::map});
-  methods.push_back(
-      {"lookup", look_up, "(table) -> tensor",
-       "Entries of a table (tensor or list, at most 256); indices count from 0 and are clamped.", Kind::map});
-  methods.push_back({"to", to, "(dtype) -> tensor",
-                     "The same values in another dtype, rounded to nearest even.", Kind::map});
+                     "Values kept between two bounds; nil leaves one out.\nNaN stays NaN, and a bound that "
+                     "is NaN gives NaN.",
+                     Kind::map});
+  methods.push_back({"lookup", look_up, "(table) -> tensor", info(Op::lookup).doc.data(), Kind::map});
+  methods.push_back({"to", to, "(dtype) -> tensor", info(Op::cast).doc.data(), Kind::map});
   return methods;
 }
 
