@@ -1,8 +1,8 @@
 // Lets the host's compiler build CUDA text and run it on the CPU: put in front of the text, it supplies the
 // thread and block indices, shared memory, barriers and shuffles that kernels/*.cuh use. It is made to find
 // mistakes: blocks, and threads between two meetings, run in an order drawn from a seed, in which warps run
-// ahead of others; shared memory holds NaNs when a block starts; a shuffle from a lane that does not take part
-// gives a NaN; and a meeting that not all of its threads reach is an error, where a GPU would hang. So a
+// ahead of others; shared memory holds NaNs when a block starts; a shuffle from a lane that does not take
+// part gives a NaN; and a meeting that not all of its threads reach is an error, where a GPU would hang. So a
 // missing barrier shows in the results.
 //
 // What a kernel may use: threadIdx, blockIdx, blockDim, gridDim; __shared__ arrays of fixed size, declared in
@@ -239,7 +239,8 @@ inline const char* run(Index grid, Index block, bool meetings, Kernel of, const 
 #define __shared__ static __attribute__((section("wane_shared"), aligned(16)))
 #define __grid_constant__
 #define __launch_bounds__(threads)
-#define __forceinline__ inline __attribute__((always_inline))
+#define __forceinline__ inline
+#define WANE_FN static __attribute__((unused)) // of kernels/*.h: not inlined, which compiles far faster
 #define __noinline__ __attribute__((noinline))
 #define __syncthreads() host_cuda::meet(host_cuda::Wait::block, 0)
 #define __syncwarp(mask) host_cuda::meet(host_cuda::Wait::warp, mask)

@@ -28,7 +28,7 @@ struct HostSize {
 };
 struct HostGrid {
   HostSize blocks = {}, threads = {}; // of the grid, of a block
-  bool meetings = true;     // whether its threads wait for each other (barriers, shuffles)
+  bool meetings = true;               // whether its threads wait for each other (barriers, shuffles)
 };
 
 // Built text as a shared library, which is kept in the user's cache under the hash of all that decides it.
@@ -63,8 +63,8 @@ private:
 std::string host_text(const std::vector<wane::Program>& programs, std::vector<HostKernel>& kernels);
 std::string host_name(const wane::Program& program);
 
-// Memory that starts as NaNs (of whole numbers: something far off) between two guards of the same, which should
-// be longer than what a wrong index is likely to miss by, such as a row.
+// Memory that starts as NaNs (of whole numbers: something far off) between two guards of the same, which
+// should be longer than what a wrong index is likely to miss by, such as a row.
 class GuardedBytes {
 public:
   GuardedBytes() = default;

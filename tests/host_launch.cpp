@@ -130,14 +130,10 @@ struct Case {
 
 // One thread block or several, whole and partial blocks of 256, rows of one and rows longer than a team.
 std::vector<Case> cases_of(const Program& program) {
-  std::vector<Case> all{{{}, 700, true},
-                        {{3}, 1, false},
-                        {{21}, 37, true},
-                        {{2, 3, 5}, 16, false},
-                        {{3, 2}, 259, false}};
+  std::vector<Case> all{
+      {{}, 700, true}, {{3}, 1, false}, {{21}, 37, true}, {{2, 3, 5}, 16, false}, {{3, 2}, 259, false}};
   if (program.reductions > 0)
-    all.insert(all.end(),
-               {{{5}, 512, true}, {{2, 2}, 515, false}, {{3}, 2050, false}, {{1}, 9001, false}});
+    all.insert(all.end(), {{{5}, 512, true}, {{2, 2}, 515, false}, {{3}, 2050, false}, {{1}, 9001, false}});
   return all;
 }
 

@@ -9,8 +9,8 @@ using reference::Array;
 
 namespace {
 
-constexpr DType kLeafTypes[] = {DType::f32, DType::f32, DType::bf16, DType::f16,  DType::e4m3,   DType::e5m2,
-                                DType::f64, DType::i64, DType::i32,  DType::i8,   DType::u8,     DType::boolean,
+constexpr DType kLeafTypes[] = {DType::f32, DType::f32, DType::bf16, DType::f16, DType::e4m3, DType::e5m2,
+                                DType::f64, DType::i64, DType::i32,  DType::i8,  DType::u8,   DType::boolean,
                                 DType::f32, DType::f32, DType::bf16, DType::bf16};
 constexpr Reduction kReductions[] = {Reduction::sum, Reduction::sumsq, Reduction::min, Reduction::max,
                                      Reduction::absmax};
@@ -198,10 +198,9 @@ private:
 
   void draw_map(Line& line) {
     line.kind = LineKind::map;
-    do
-      line.op = Op(pick(int(op_table().size())));
+    do line.op = Op(pick(int(op_table().size())));
     while (line.op == Op::cast || line.op == Op::lookup);
-    static const Op kCommon[] = {Op::add, Op::sub, Op::mul,   Op::mul, Op::div,
+    static const Op kCommon[] = {Op::add,     Op::sub,     Op::mul,   Op::mul,  Op::div,
                                  Op::maximum, Op::minimum, Op::round, Op::silu, Op::square};
     if (pick(2)) line.op = kCommon[pick(10)];
     for (int i = 1; i < info(line.op).arity; ++i) line.args[i] = any();
@@ -259,11 +258,18 @@ bool replace_if_fails(Tree& tree, Tree smaller, const Fails& fails) {
 }
 
 bool shrink_sizes(Tree& tree, const Fails& fails) {
-  for (auto [rows, n] : {std::pair<int64_t, int64_t>{1, 1}, {1, 2}, {1, tree.n}, {1, tree.n / 2}, {2, 2},
-                         {tree.rows / 2, tree.n}, {tree.rows, tree.n / 2}, {tree.rows, tree.n - 1}}) {
+  for (auto [rows, n] : {std::pair<int64_t, int64_t>{1, 1},
+                         {1, 2},
+                         {1, tree.n},
+                         {1, tree.n / 2},
+                         {2, 2},
+                         {tree.rows / 2, tree.n},
+                         {tree.rows, tree.n / 2},
+                         {tree.rows, tree.n - 1}}) {
     Tree smaller = tree;
     smaller.rows = rows, smaller.n = n;
-    if (rows >= 1 && n >= 1 && rows * n < tree.rows * tree.n && replace_if_fails(tree, smaller, fails)) return true;
+    if (rows >= 1 && n >= 1 && rows * n < tree.rows * tree.n && replace_if_fails(tree, smaller, fails))
+      return true;
   }
   return false;
 }
@@ -281,7 +287,8 @@ bool shrink_lines(Tree& tree, const Fails& fails) {
       for (auto& line : smaller.lines)
         for (int& other : line.args)
           if (other == int(i)) other = arg;
-      if (trimmed(smaller).lines.size() < tree.lines.size() && replace_if_fails(tree, smaller, fails)) return true;
+      if (trimmed(smaller).lines.size() < tree.lines.size() && replace_if_fails(tree, smaller, fails))
+        return true;
     }
   for (size_t i = 0; i < tree.lines.size(); ++i)
     if (tree.lines[i].flush) {
@@ -296,10 +303,12 @@ bool shrink_to_literals(Tree& tree, const Fails& fails) {
   std::vector<Array> values = values_of(tree);
   for (size_t i = tree.lines.size() - 1; i-- > 0;) {
     Line& line = tree.lines[i];
-    if (line.kind == LineKind::literal || line.kind == LineKind::leaf || line.kind == LineKind::constant) continue;
+    if (line.kind == LineKind::literal || line.kind == LineKind::leaf || line.kind == LineKind::constant)
+      continue;
     Tree smaller = tree;
     smaller.lines[i] = {.kind = LineKind::literal, .dtype = values[i].dtype, .contents = values[i]};
-    if (trimmed(smaller).lines.size() < tree.lines.size() && replace_if_fails(tree, smaller, fails)) return true;
+    if (trimmed(smaller).lines.size() < tree.lines.size() && replace_if_fails(tree, smaller, fails))
+      return true;
   }
   return false;
 }

@@ -18,10 +18,10 @@ struct Line { // one node; operands are earlier lines
   wane::Reduction reduction{};
   wane::DType dtype = wane::DType::f32; // of a leaf, a constant, a cast
   int args[3] = {-1, -1, -1};
-  int choice = 0;     // the shape of a leaf, the dim of a view
-  uint32_t seed = 0;  // of a leaf's contents
-  double value = 0;   // of a constant
-  bool flush = false; // computed as soon as it is made
+  int choice = 0;                 // the shape of a leaf, the dim of a view
+  uint32_t seed = 0;              // of a leaf's contents
+  double value = 0;               // of a constant
+  bool flush = false;             // computed as soon as it is made
   reference::Array contents = {}; // of a literal
 };
 

@@ -92,8 +92,8 @@ template <class T> Number on_wholes(Op op, Number a, T b, T c) {
   throw error(Fault::internal, "{} of whole numbers", info(op).name);
 }
 
-// Arithmetic by f64 with one more rounding (which for these is exact: 53 >= 2 * 24 + 2 digits), the rest by the
-// texts of ops.def.
+// Arithmetic by f64 with one more rounding (which for these is exact: 53 >= 2 * 24 + 2 digits), the rest by
+// the texts of ops.def.
 Number evaluated(Op op, Lane lane, const Number* x) {
   if (lane == Lane::f32) {
     double a = x[0].real, b = x[1].real;
@@ -182,7 +182,8 @@ Types types_of(Op op, const std::vector<Array>& x) {
   DType t = x[first].dtype;
   for (size_t i = first + 1; i < x.size(); ++i) t = promoted(t, x[i].dtype);
   bool counts = how.rule == ResultRule::same || how.rule == ResultRule::integer;
-  bool keeps_bool = op == Op::maximum || op == Op::minimum || op == Op::band || op == Op::bor || op == Op::bxor;
+  bool keeps_bool =
+      op == Op::maximum || op == Op::minimum || op == Op::band || op == Op::bor || op == Op::bxor;
   if (t == DType::boolean && counts && !keeps_bool) t = DType::i32;
   if (how.rule == ResultRule::real && !is_float(t)) t = DType::f32;
   bool truth = how.rule == ResultRule::truth || how.rule == ResultRule::logical;
@@ -408,8 +409,8 @@ Array reduce(Reduction kind, const Array& x) {
   Shape shape = x.shape;
   int64_t n = shape.back();
   shape[shape.rank() - 1] = 1;
-  DType dtype = is_float(x.dtype)          ? (x.dtype == DType::f64 ? DType::f64 : DType::f32)
-                : kind == Reduction::sum   ? DType::i64
+  DType dtype = is_float(x.dtype)           ? (x.dtype == DType::f64 ? DType::f64 : DType::f32)
+                : kind == Reduction::sum    ? DType::i64
                 : x.dtype == DType::boolean ? DType::i32
                                             : x.dtype;
   Array out{shape, dtype, {}};
@@ -429,7 +430,8 @@ Array transposed(const Array& x, int a, int b) {
   std::swap(strides[size_t(a)], strides[size_t(b)]);
   for (int64_t i = 0; i < shape.count(); ++i) {
     int64_t rest = i, place = 0;
-    for (int d = shape.rank() - 1; d >= 0; --d) place += rest % shape[d] * strides[size_t(d)], rest /= shape[d];
+    for (int d = shape.rank() - 1; d >= 0; --d)
+      place += rest % shape[d] * strides[size_t(d)], rest /= shape[d];
     out.values.push_back(x.values[size_t(place)]);
   }
   return out;

@@ -1,6 +1,6 @@
-// Tensors as plain numbers: what the language promises, computed one node and one element at a time. Every node
-// is rounded to its own dtype, sums have their one order, operands are promoted and broadcast here by code of
-// its own, so that an engine that fuses, splits and vectorises can be held to the same bits.
+// Tensors as plain numbers: what the language promises, computed one node and one element at a time. Every
+// node is rounded to its own dtype, sums have their one order, operands are promoted and broadcast here by
+// code of its own, so that an engine that fuses, splits and vectorises can be held to the same bits.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
-// Programs that a test run saw, as a file: `wane test` writes those of the Lua tests where WANE_PROGRAMS says,
-// and the C++ tests run them on the host.
+// Programs that a test run saw, as a file: `wane test` writes those of the Lua tests where WANE_PROGRAMS
+// says, and the C++ tests run them on the host.
 #pragma once
 
 #include <string>

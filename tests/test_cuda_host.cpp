@@ -48,7 +48,7 @@ const Mistake kMistakes[] = {
     {"a tree that stops at 2 lanes", "half > 0; half /= 2", "half > 1; half /= 2"},
     {"both halves of a warp name the first", "threadIdx.y % 2 ? 0xffff0000u : 0xffffu", "0xffffu"},
     {"a barrier that only some threads reach", "__syncthreads();", "{ if (threadIdx.x) __syncthreads(); }"},
-    {"blocks that overlap", "blockIdx.x * blockDim.x + threadIdx.x", "blockIdx.x * 255u + threadIdx.x"},
+    {"blocks with a gap between", "blockIdx.x * blockDim.x + threadIdx.x", "blockIdx.x * 257u + threadIdx.x"},
     {"ties away from even", "u + 0x7fffu + ((u >> 16) & 1u)", "u + 0x8000u"},
 };
 
@@ -73,7 +73,7 @@ TEST_CASE("cuda on the host: the text as it is gives the CPU's bits, and planted
   };
   CHECK(found(text) == "");
   for (auto& mistake : kMistakes) {
-    INFO(mistake.name);
+    INFO(std::string(mistake.name));
     if (text.find(mistake.from) == std::string::npos) FAIL_CHECK("the text has no ", mistake.from);
     std::string problem = found(replaced(text, mistake.from, mistake.to));
     CHECK(problem != "");

@@ -11,7 +11,7 @@ inline constexpr const char* kDefaultArch = "sm_90";
 
 // Whether libnvrtc was found: by name, in CUDA_HOME and CUDA_PATH, under /usr/local/cuda.
 bool nvrtc_available();
-std::string nvrtc_version(); // "13.0", or "" without NVRTC
+std::string nvrtc_version();               // "13.0", or "" without NVRTC
 bool nvrtc_knows(const std::string& arch); // whether this version compiles for "sm_120"
 
 // The options of every compile, without the architecture: no contraction, IEEE division and roots, subnormals

@@ -96,7 +96,8 @@ private:
       found = true;
     }
     if (!found)
-      fail(fmt::format("{} programs compile alone but not together for {}: {}", batch.size(), arch, together));
+      fail(
+          fmt::format("{} programs compile alone but not together for {}: {}", batch.size(), arch, together));
   }
   void fail(std::string what) {
     std::lock_guard lock(mutex_);
@@ -107,8 +108,8 @@ private:
   std::mutex mutex_;
 };
 
-// Hashes of the texts that compiled for one architecture in earlier runs, in the kernel cache: one entry, whose
-// name says prelude, options, version and architecture.
+// Hashes of the texts that compiled for one architecture in earlier runs, in the kernel cache: one entry,
+// whose name says prelude, options, version and architecture.
 class Known {
 public:
   explicit Known(const std::string& arch)
@@ -294,8 +295,8 @@ ProofReport CudaProof::finish() {
   report.programs = programs.size();
   auto start = std::chrono::steady_clock::now();
   auto kernels = distinct_kernels(programs, report.failures);
+  report.quick = wants_quick();
   if (report.passed() && nvrtc_available()) {
-    report.quick = wants_quick();
     if (report.quick && programs.size() > kQuick) {
       size_t needed = covering(programs, 0).size();
       programs = covering(programs, needed < kQuick ? kQuick - needed : 0);
