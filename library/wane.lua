@@ -1483,7 +1483,7 @@ function tensor:matmul(y) end
 function tensor:diag() end
 
 --- Sum of the diagonal.
---- - shapes: x [n, n] to a Lua number
+--- - shapes: x [m, n] to a Lua number
 --- - dtypes: any
 --- - errors: no matrix
 --- ```lua
@@ -1504,8 +1504,8 @@ function tensor:trace() end
 function tensor:outer(y) end
 
 --- l, lower, with l l^T = x [.., n, n]; f64 stays, other floats give f32. Only x's lower triangle is read. Error: x is not positive definite, with the first pivot that is not positive.
---- - shapes: x [n, n] to [n, n]
---- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
+--- - shapes: x [.., n, n] to the same
+--- - dtypes: f64 stays; other floats give f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named
 --- - source: blocked, as in LAPACK's potrf
 --- ```lua
@@ -1515,8 +1515,8 @@ function tensor:outer(y) end
 function tensor:cholesky() end
 
 --- x^-1 of a positive definite x [.., n, n], exactly symmetric. Error: as cholesky.
---- - shapes: x [n, n] to [n, n]
---- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
+--- - shapes: x [.., n, n] to the same
+--- - dtypes: f64 stays; other floats give f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named
 --- - source: by Cholesky
 --- ```lua
@@ -1526,8 +1526,8 @@ function tensor:cholesky() end
 function tensor:inverse() end
 
 --- u, upper, with u^T u = x^-1, of a positive definite x [.., n, n], as GPTQ needs it: one Cholesky of x reversed and one triangular inverse. Error: as cholesky; pivots come from the last on.
---- - shapes: x [n, n] to [n, n]
---- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
+--- - shapes: x [.., n, n] to the same
+--- - dtypes: f64 stays; other floats give f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named
 --- - source: the factor that GPTQ sweeps with, arXiv 2210.17323
 --- ```lua
@@ -1537,8 +1537,8 @@ function tensor:inverse() end
 function tensor:inverse_upper() end
 
 --- x^-1 b of a positive definite x [.., n, n] and b [.., n, m]. Error: as cholesky.
---- - shapes: x [n, n], b [n, m]; the result has b's
---- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
+--- - shapes: x [.., n, n], b [.., n, m]; the result has b's
+--- - dtypes: f64 stays; other floats give f32
 --- - errors: no square matrix; integers; x is not positive definite: the pivot that fails is named; a b of other rows
 --- ```lua
 --- wane.tensor({ { 2, 0 }, { 0, 4 } }):solve(wane.tensor { { 2 }, { 2 } })  --> { { 1 }, { 0.5 } }
@@ -1548,8 +1548,8 @@ function tensor:inverse_upper() end
 function tensor:solve(b) end
 
 --- x^-1 b of a lower triangular x; what lies above is not read. Error: a zero on the diagonal.
---- - shapes: x [n, n], b [n, m]; what lies above the diagonal is not read
---- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
+--- - shapes: x [.., n, n], b [.., n, m]; the result has b's
+--- - dtypes: f64 stays; other floats give f32
 --- - errors: no square matrix; integers; a b of other rows; a zero on the diagonal
 --- ```lua
 --- wane.tensor({ { 2, 0 }, { 1, 1 } }):solve_lower(wane.tensor { { 2 }, { 3 } })  --> { { 1 }, { 2 } }
@@ -1559,8 +1559,8 @@ function tensor:solve(b) end
 function tensor:solve_lower(b) end
 
 --- x^-1 b of an upper triangular x; what lies below is not read. Error: a zero on the diagonal.
---- - shapes: x [n, n], b [n, m]; what lies below the diagonal is not read
---- - dtypes: f32 and f64 as they are; floats of 16 and 8 bits are computed in f32
+--- - shapes: x [.., n, n], b [.., n, m]; the result has b's
+--- - dtypes: f64 stays; other floats give f32
 --- - errors: no square matrix; integers; a b of other rows; a zero on the diagonal
 --- ```lua
 --- wane.tensor({ { 1, 1 }, { 0, 2 } }):solve_upper(wane.tensor { { 3 }, { 4 } })  --> { { 1 }, { 2 } }

@@ -11,7 +11,7 @@ local NAMES = {
   ["integer"] = "dim d1 d2 n k first last step width group_size grid samples length top_k window block among bytes items",
   ["number"] = "p eps factor bits ema shrink norm damp precorrect temperature top_p scale alpha over",
   ["string"] = "name path architecture column format stream type gguf kind label",
-  ["boolean"] = "symmetric bias signs", ["table"] = "config", ["string[]"] = "writes values product keys tie",
+  ["boolean"] = "symmetric bias signs source", ["table"] = "config", ["string[]"] = "writes values product keys tie",
   ["integer|integer[]"] = "shape", ["number|false"] = "spikes", ["string|string[]"] = "stop", ["string|wane.text"] = "prompt",
   ["wane.tensor"] = "x second", ["number|wane.tensor"] = "y", ["wane.dtype"] = "dtype scale_dtype zero_dtype",
   ["wane.pattern"] = "pattern layers", ["wane.model"] = "model base", ["wane.rules"] = "rules", ["wane.task"] = "task watch",

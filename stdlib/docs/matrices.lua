@@ -1,6 +1,6 @@
 -- Linear algebra, and rope.
-local SQUARE = "x [n, n]"
-local FLOATS = "f32 and f64 as they are; floats of 16 and 8 bits are computed in f32"
+local SQUARE = "x [.., n, n]"
+local FLOATS = "f64 stays; other floats give f32"
 local DEFINITE = "no square matrix; integers; x is not positive definite: the pivot that fails is named"
 
 return {
@@ -11,26 +11,26 @@ return {
       example = "wane.tensor({ { 1, 2 } }):matmul(wane.tensor { { 3 }, { 4 } })  --> { { 11 } }" },
     { "diag", shapes = "[m, n] to [min(m, n)]; [n] to [n, n]", dtypes = "any; the result has x's",
       errors = "three dims and more", example = "wane.tensor({ { 1, 2 }, { 3, 4 } }):diag()  --> { 1, 4 }" },
-    { "trace", shapes = SQUARE .. " to a Lua number", dtypes = "any", errors = "no matrix",
+    { "trace", shapes = "x [m, n] to a Lua number", dtypes = "any", errors = "no matrix",
       example = "wane.tensor({ { 1, 2 }, { 3, 4 } }):trace()  --> 5" },
     { "outer", shapes = "x [m], y [n] to [m, n]", dtypes = "any; the wider of the two", errors = "no vectors",
       types = { y = "wane.tensor" },
       example = "wane.tensor({ 1, 2 }):outer(wane.tensor { 3, 4 })  --> { { 3, 4 }, { 6, 8 } }" },
-    { "cholesky", shapes = SQUARE .. " to [n, n]", errors = DEFINITE, source = "blocked, as in LAPACK's potrf",
+    { "cholesky", shapes = SQUARE .. " to the same", errors = DEFINITE, source = "blocked, as in LAPACK's potrf",
       example = "wane.tensor({ { 4, 2 }, { 2, 5 } }):cholesky()  --> { { 2, 0 }, { 1, 2 } }" },
-    { "inverse", shapes = SQUARE .. " to [n, n]", errors = DEFINITE, source = "by Cholesky",
+    { "inverse", shapes = SQUARE .. " to the same", errors = DEFINITE, source = "by Cholesky",
       example = "wane.tensor({ { 2, 0 }, { 0, 4 } }):inverse()  --> { { 0.5, 0 }, { 0, 0.25 } }" },
-    { "inverse_upper", shapes = SQUARE .. " to [n, n]", errors = DEFINITE,
+    { "inverse_upper", shapes = SQUARE .. " to the same", errors = DEFINITE,
       source = "the factor that GPTQ sweeps with, arXiv 2210.17323",
       example = "wane.tensor({ { 4, 0 }, { 0, 16 } }):inverse_upper()  --> { { 0.5, 0 }, { 0, 0.25 } }" },
-    { "solve", shapes = SQUARE .. ", b [n, m]; the result has b's", errors = DEFINITE .. "; a b of other rows",
+    { "solve", shapes = SQUARE .. ", b [.., n, m]; the result has b's", errors = DEFINITE .. "; a b of other rows",
       types = { b = "wane.tensor" },
       example = "wane.tensor({ { 2, 0 }, { 0, 4 } }):solve(wane.tensor { { 2 }, { 2 } })  --> { { 1 }, { 0.5 } }" },
-    { "solve_lower", shapes = SQUARE .. ", b [n, m]; what lies above the diagonal is not read",
+    { "solve_lower", shapes = SQUARE .. ", b [.., n, m]; the result has b's",
       errors = "no square matrix; integers; a b of other rows; a zero on the diagonal",
       types = { b = "wane.tensor" },
       example = "wane.tensor({ { 2, 0 }, { 1, 1 } }):solve_lower(wane.tensor { { 2 }, { 3 } })  --> { { 1 }, { 2 } }" },
-    { "solve_upper", shapes = SQUARE .. ", b [n, m]; what lies below the diagonal is not read",
+    { "solve_upper", shapes = SQUARE .. ", b [.., n, m]; the result has b's",
       errors = "no square matrix; integers; a b of other rows; a zero on the diagonal",
       types = { b = "wane.tensor" },
       example = "wane.tensor({ { 1, 1 }, { 0, 2 } }):solve_upper(wane.tensor { { 3 }, { 4 } })  --> { { 1 }, { 2 } }" },
