@@ -28,10 +28,10 @@ int folded_of(Args& a) {
   return results(a.L, folded(weight, std::move(steps)));
 }
 
-int hadamard_back(Args& a) {
-  Tensor x = a.tensor("x");
-  if (x.rank() == 0) throw error("hadamard_back: a tensor without dims").note("tensor", describe(x));
-  return results(a.L, hadamard(x, x.rank() - 1, true));
+int rotate_of(Args& a) {
+  Tensor x = a.tensor("x"), scale = a.maybe_tensor("scale");
+  int64_t block = a.integer("block");
+  return results(a.L, rotate(x, scale, block, a.boolean("back", false)));
 }
 
 int has_hadamard(Args& a) { return push_boolean(a.L, cpu::has_hadamard(a.integer("n"))), 1; }
@@ -41,7 +41,9 @@ Method functions[] = {
      "A weight under steps { side = \"in\" or \"out\", scale, block }: scales, then Hadamard rotations of "
      "blocks "
      "of channels, in f64, rounded once when it is read."},
-    {"hadamard_back", hadamard_back, "(x) -> tensor", "What x:hadamard() along the last dim was made from."},
+    {"rotate", rotate_of, "(x, scale, block [, back]) -> tensor",
+     "Channels times scales (or nil), then Hadamard rotations of blocks; back: the inverse, then the "
+     "scales."},
     {"has_hadamard", has_hadamard, "(n) -> true or false", "Whether there is a transform of this size.",
      Kind::plain},
 };

@@ -14,8 +14,6 @@ Tensor counted_from_one(const Tensor& positions) {
   return map(Op::add, positions, full(Shape{}, positions.dtype(), int64_t(1)));
 }
 
-Tensor turned(const Tensor& x, int dim) { return hadamard(x, dim); }
-
 template <Tensor (*Call)(const Tensor&, int)> int along(Args& a) {
   Tensor x = a.tensor("x");
   return results(a.L, Call(x, last_or_given(a, x)));
@@ -51,7 +49,7 @@ Method methods[] = {
     {"softmax", along<softmax>, "([dim]) -> tensor", "exp(x) over its sum along a dim, by default the last."},
     {"cumsum", along<cumsum>, "([dim]) -> tensor", "Running sum along a dim, by default the last."},
     {"flip", along<flip>, "([dim]) -> tensor", "The order along a dim turned round."},
-    {"hadamard", along<turned>, "([dim]) -> tensor", "The orthonormal Hadamard transform along a dim."},
+    {"hadamard", along<hadamard>, "([dim]) -> tensor", "The orthonormal Hadamard transform along a dim."},
     {"sort", sort_values, "([dim [, \"falling\"]]) -> tensor",
      "Sorted along a dim; equal ones keep their order."},
     {"argsort", sort_positions, "([dim [, \"falling\"]]) -> positions", "The positions that sort a dim."},

@@ -42,7 +42,10 @@ std::pair<Tensor, Tensor> topk(const Tensor& x, int64_t k, int dim);
 Tensor quantile(const Tensor& x, double p, int dim);
 double quantile_all(const Tensor& x, double p);
 std::vector<int64_t> histogram(const Tensor& x, double lo, double hi, int64_t bins);
-Tensor hadamard(const Tensor& x, int dim, bool transposed = false); // transposed: by H^T, takes H back
+Tensor hadamard(const Tensor& x, int dim);
+// Along the last dim, n channels in blocks: (x * scale) H / sqrt(block); back: (x H^T / sqrt(block)) * scale.
+// scale: floats, n of them or of a part that repeats; none: 1.
+Tensor rotate(const Tensor& x, const Tensor& scale, int64_t block, bool back = false);
 Tensor softmax(const Tensor& x, int dim);
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps); // in f32, rounded once to x's dtype
 Tensor logsumexp(const Tensor& x, int dim);

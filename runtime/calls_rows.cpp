@@ -94,7 +94,7 @@ std::vector<int64_t> histogram(const Tensor& x, double lo, double hi, int64_t bi
   return counts;
 }
 
-Tensor hadamard(const Tensor& x, int dim, bool transposed) {
+Tensor hadamard(const Tensor& x, int dim) {
   check_dim("hadamard", x, dim);
   if (!is_float(x.dtype()))
     throw error("hadamard: floats expected, got {}", name_of(x.dtype())).note("tensor", describe(x));
@@ -102,9 +102,27 @@ Tensor hadamard(const Tensor& x, int dim, bool transposed) {
   Tensor in = dim_last(x, dim);
   Tensor out = empty(in.shape(), x.dtype(), "hadamard");
   span.moves(in, out);
-  if (in.count() > 0)
-    cpu::hadamard_rows(in.dtype(), in.bytes(), out.bytes(), rows_of(in), in.shape().back(), transposed);
+  if (in.count() > 0) cpu::hadamard_rows(in.dtype(), in.bytes(), out.bytes(), rows_of(in), in.shape().back());
   return dim_back(out, dim);
+}
+
+Tensor rotate(const Tensor& x, const Tensor& scale, int64_t block, bool back) {
+  if (!is_float(x.dtype()) || x.rank() == 0)
+    throw error("rotate: floats of one dim or more expected").note("tensor", describe(x));
+  int64_t n = x.shape().back(), scales = scale ? scale.count() : 0;
+  if (block < 1 || n % block != 0)
+    throw error("rotate: blocks of {} do not divide {} channels", block, n).note("tensor", describe(x));
+  if (scale && (scales < 1 || n % scales != 0 || scales % block != 0))
+    throw error("rotate: {} scales for {} channels in blocks of {}", scales, n, block)
+        .note("tensor", describe(x));
+  Tensor factors = scale ? cast(scale, DType::f64).dense() : Tensor();
+  WorkSpan span("rotate");
+  Tensor in = x.dense(), out = empty(x.shape(), x.dtype(), "rotate");
+  span.moves(in, out);
+  cpu::HadamardUse use{.back = back};
+  if (scale) use.factors = {factors.data<double>(), size_t(scales)};
+  if (in.count() > 0) cpu::hadamard_rows(in.dtype(), in.bytes(), out.bytes(), in.count() / block, block, use);
+  return out;
 }
 
 Tensor softmax(const Tensor& x, int dim) {

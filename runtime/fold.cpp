@@ -13,21 +13,16 @@ namespace {
 
 constexpr int64_t kElementsAtOnce = 1 << 21; // of f64: what a fold holds besides the weight itself
 
-Tensor rotated(const Tensor& x, int64_t block) { // along the last dim of [rows, n]
-  int64_t rows = x.shape()[0], n = x.shape()[1];
-  return reshape(hadamard(reshape(x, {rows * (n / block), block}), 1), x.shape());
-}
-
 // x [rows, n] under one step along its last dim.
 Tensor stepped(const Tensor& x, const FoldStep& step) {
+  int64_t rows = x.shape()[0], n = x.shape()[1], size = step.scale ? step.scale.count() : 0;
+  if (step.block && size % step.block == 0) return rotate(x, step.scale, step.block);
   Tensor y = x;
   if (step.scale) {
-    int64_t size = step.scale.count(), rows = x.shape()[0], n = x.shape()[1];
     Tensor scale = cast(reshape(step.scale, {1, size}), DType::f64);
-    if (size < n) scale = tile(scale, {1, n / size});
-    y = map(Op::mul, y, expand(scale, {rows, n}));
+    y = map(Op::mul, y, expand(size < n ? tile(scale, {1, n / size}) : scale, {rows, n}));
   }
-  return step.block ? rotated(y, step.block) : y;
+  return step.block ? rotate(y, Tensor(), step.block) : y;
 }
 
 class FoldSource : public Source {

@@ -112,7 +112,7 @@ TEST_CASE("hadamard transposed takes the transform back, also where H is not sym
     const auto x = drawn(size_t(3 * n), unsigned(n));
     std::vector<float> there(x.size()), back(x.size());
     hadamard_rows(DType::f32, x.data(), there.data(), 3, n);
-    hadamard_rows(DType::f32, there.data(), back.data(), 3, n, true);
+    hadamard_rows(DType::f32, there.data(), back.data(), 3, n, {.back = true});
     double off = 0;
     for (size_t i = 0; i < x.size(); i++) off = std::max(off, std::abs(double(x[i]) - back[i]));
     CAPTURE(n);
@@ -121,13 +121,29 @@ TEST_CASE("hadamard transposed takes the transform back, also where H is not sym
   std::vector<float> eye(144), h(144), t(144);
   for (size_t i = 0; i < 12; i++) eye[i * 13] = 1;
   hadamard_rows(DType::f32, eye.data(), h.data(), 12, 12);
-  hadamard_rows(DType::f32, eye.data(), t.data(), 12, 12, true);
+  hadamard_rows(DType::f32, eye.data(), t.data(), 12, 12, {.back = true});
   bool symmetric = true;
   for (size_t i = 0; i < 144; i++) {
     CHECK(h[i] == t[i % 12 * 12 + i / 12]);
     symmetric &= h[i] == t[i];
   }
   CHECK_FALSE(symmetric);
+}
+
+TEST_CASE("hadamard with factors: rows take turns, before the transform or after the way back") {
+  const int64_t n = 24, rows = 7;
+  const auto x = drawn(size_t(rows * n), 3), signs = drawn(size_t(2 * n), 4);
+  std::vector<double> factors;
+  for (float v : signs) factors.push_back(v < 0 ? -1 : 1);
+  std::vector<float> signed_x(x.size()), expected(x.size()), out(x.size()), back(x.size());
+  for (size_t i = 0; i < x.size(); i++) signed_x[i] = x[i] * float(factors[i % factors.size()]);
+  hadamard_rows(DType::f32, signed_x.data(), expected.data(), rows, n);
+  hadamard_rows(DType::f32, x.data(), out.data(), rows, n, {.factors = factors});
+  CHECK(same_bytes(out, expected));
+  hadamard_rows(DType::f32, out.data(), back.data(), rows, n, {.factors = factors, .back = true});
+  double off = 0;
+  for (size_t i = 0; i < x.size(); i++) off = std::max(off, std::abs(double(x[i]) - back[i]));
+  CHECK(off < 2e-6);
 }
 
 TEST_CASE("has_hadamard says which sizes have a transform") {

@@ -118,12 +118,9 @@ struct Factor {
   std::vector<int32_t> terms; // column a of H (of H^T: row a): the source row of each, m more where negative
 };
 
-template <class T>
-void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t n, const Plan& plan,
-                    bool transposed) {
-  const HadamardKernels<T>& k = hadamard_kernels().of<T>();
+std::vector<Factor> factors_of(const Plan& plan, bool transposed) {
   std::vector<Factor> factors;
-  int64_t width = plan.power, largest = 0;
+  int64_t width = plan.power;
   for (auto m = plan.orders.rbegin(); m != plan.orders.rend(); width *= *m++) {
     Factor f{*m, width, std::vector<int32_t>(size_t(*m * *m))};
     const auto h = paley_matrix(*m);
@@ -132,21 +129,38 @@ void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t
         f.terms[size_t(a * *m + b)] =
             int32_t(h[size_t(transposed ? a * *m + b : b * *m + a)] > 0 ? b : b + *m);
     factors.push_back(std::move(f));
-    largest = std::max(largest, *m);
   }
+  return factors;
+}
+
+template <class T>
+void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t n, const HadamardUse& use) {
+  const HadamardKernels<T>& k = hadamard_kernels().of<T>();
+  const Plan plan = plan_for(n);
+  const auto factors = factors_of(plan, use.back);
+  const int64_t largest = plan.orders.empty() ? 0 : *std::max_element(plan.orders.begin(), plan.orders.end());
+  const std::vector<T> scales(use.factors.begin(), use.factors.end());
+  const int64_t turns = int64_t(scales.size()) / n;
   const T scale = T(1 / std::sqrt(double(n)));
   const int64_t step = std::max<int64_t>(1, kElementsPerPart / n), row_bytes = n * int64_t(size_of(dtype));
   parallel_parts((rows + step - 1) / step, [&](int64_t part, int) {
     std::vector<T> line(static_cast<size_t>(n)), room(static_cast<size_t>(2 * largest * kMixColumns));
     for (int64_t r = part * step; r < std::min(rows, (part + 1) * step); r++) {
-      k.fast(read_lanes(dtype, x + r * row_bytes, n, line.data()), line.data(), n, plan.power);
+      const T* own = turns ? scales.data() + r % turns * n : nullptr;
+      const T* from = read_lanes(dtype, x + r * row_bytes, n, line.data());
+      if (own && !use.back) {
+        k.multiply(from, own, n, line.data());
+        from = line.data();
+      }
+      k.fast(from, line.data(), n, plan.power);
       for (const Factor& f : factors)
         for (int64_t at = 0; at < n; at += f.m * f.width)
           k.mix(line.data() + at, f.terms.data(), f.m, f.width, room.data());
       char* to = out + r * row_bytes;
-      const bool direct = dtype == computed_dtype<T>();
-      k.scale(line.data(), n, scale, direct ? reinterpret_cast<T*>(to) : line.data());
-      if (!direct) write_lanes(dtype, line.data(), to, n);
+      T* result = dtype == computed_dtype<T>() ? reinterpret_cast<T*>(to) : line.data();
+      k.scale(line.data(), n, scale, result);
+      if (own && use.back) k.multiply(result, own, n, result);
+      if (result == line.data()) write_lanes(dtype, result, to, n);
     }
   });
 }
@@ -155,16 +169,15 @@ void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t
 
 bool has_hadamard(int64_t n) { return n >= 1 && best_plan(n).cost < INFINITY; }
 
-void hadamard_rows(DType dtype, const void* x, void* out, int64_t rows, int64_t n, bool transposed) {
+void hadamard_rows(DType dtype, const void* x, void* out, int64_t rows, int64_t n, const HadamardUse& use) {
   if (!is_float(dtype)) throw error("hadamard: not supported: {}; floats are", name_of(dtype));
   if (n < 1) throw error("not supported: hadamard of size {}", n);
-  const Plan plan = plan_for(n);
+  if (use.factors.size() % size_t(n) != 0)
+    throw error(Fault::internal, "hadamard: {} factors for rows of {}", use.factors.size(), n);
   if (dtype == DType::f64)
-    transform_rows<double>(dtype, static_cast<const char*>(x), static_cast<char*>(out), rows, n, plan,
-                           transposed);
+    transform_rows<double>(dtype, static_cast<const char*>(x), static_cast<char*>(out), rows, n, use);
   else
-    transform_rows<float>(dtype, static_cast<const char*>(x), static_cast<char*>(out), rows, n, plan,
-                          transposed);
+    transform_rows<float>(dtype, static_cast<const char*>(x), static_cast<char*>(out), rows, n, use);
 }
 
 } // namespace wane::cpu

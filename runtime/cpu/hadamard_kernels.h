@@ -15,6 +15,7 @@ template <class T> struct HadamardKernels {
   // negative of the row m below. room holds 2 m kMixColumns.
   void (*mix)(T* x, const int32_t* terms, int64_t m, int64_t width, T* room);
   void (*scale)(const T* x, int64_t count, T factor, T* out);
+  void (*multiply)(const T* x, const T* y, int64_t count, T* out); // out may be x
 };
 struct HadamardTable {
   HadamardKernels<float> f32;

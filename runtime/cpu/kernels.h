@@ -87,10 +87,16 @@ using Reduce = Reduction;
 void reduce_strided(Reduce, DType in, const void* x, void* out, DType out_dtype, int64_t outer, int64_t n,
                     int64_t inner);
 
+// Where a Hadamard transform stands among channels. factors, k n of them, k rows taking turns: multiplied in
+// before the transform. back: the inverse, x H^T / sqrt(n), then the factors (those of the inverse); H is
+// symmetric only where no order is of Paley's first kind.
+struct HadamardUse {
+  std::span<const double> factors = {};
+  bool back = false;
+};
 // x H / sqrt(n), row by row, in f32 (f64 for f64). n: a power of two times 1 or an order that Paley's
-// constructions give (12, 20, 28, 36, ...). transposed: x H^T / sqrt(n), which takes the first back; H is
-// symmetric only where no order is of Paley's first kind. Error: not supported: hadamard of size n.
-void hadamard_rows(DType, const void* x, void* out, int64_t rows, int64_t n, bool transposed = false);
+// constructions give (12, 20, 28, 36, ...). Error: not supported: hadamard of size n.
+void hadamard_rows(DType, const void* x, void* out, int64_t rows, int64_t n, const HadamardUse& = {});
 bool has_hadamard(int64_t n); // whether there is a transform of this size
 
 // ---- layout, in whole elements of element_bytes ----

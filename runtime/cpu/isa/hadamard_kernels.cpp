@@ -96,7 +96,7 @@ template <class T> void fast(const T* from, T* x, int64_t count, int64_t size) {
 
 // Four rows (every Paley order is a multiple of 4) by C vectors.
 template <class T, int C>
-void mix_four(const T* source, const int32_t* terms, int64_t m, int64_t columns, T* out) {
+void mix_four(const T* source, const int32_t* terms, int64_t m, int64_t columns, T* out, int64_t stride) {
   using V = Vectors<T>;
   typename V::Vec sum[4][C] = {};
   for (int64_t b = 0; b < m; b++)
@@ -104,30 +104,58 @@ void mix_four(const T* source, const int32_t* terms, int64_t m, int64_t columns,
       for (int c = 0; c < C; c++)
         sum[r][c] += *(const typename V::Loose*)(source + terms[r * m + b] * columns + c * V::width);
   for (int r = 0; r < 4; r++)
-    for (int c = 0; c < C; c++) *(typename V::Loose*)(out + r * columns + c * V::width) = sum[r][c];
+    for (int c = 0; c < C; c++) *(typename V::Loose*)(out + r * stride + c * V::width) = sum[r][c];
 }
 
-// A strip of columns at a time is laid out densely: rows a power of two apart would share a few cache sets.
-template <class T> void mix(T* x, const int32_t* terms, int64_t m, int64_t width, T* room) {
-  constexpr int64_t w = Vectors<T>::width;
-  T strip[cpu::kMixColumns * 4];
-  for (int64_t from = 0; from < width; from += cpu::kMixColumns) {
-    const int64_t many = std::min(cpu::kMixColumns, width - from), columns = (many + w - 1) / w * w;
-    for (int64_t b = 0; b < m; b++) {
-      T *row = room + b * columns, *negative = row + m * columns;
-      const T* given = x + b * width + from;
-      for (int64_t c = 0; c < many; c++) row[c] = given[c];
-      for (int64_t c = many; c < columns; c++) row[c] = 0;
-      for (int64_t c = 0; c < columns; c++) negative[c] = -row[c];
-    }
-    for (int64_t a = 0; a < m; a += 4) {
-      int64_t c = 0;
-      for (; c + 2 * w <= columns; c += 2 * w) mix_four<T, 2>(room + c, terms + a * m, m, columns, strip + c);
-      for (; c < columns; c += w) mix_four<T, 1>(room + c, terms + a * m, m, columns, strip + c);
-      for (int64_t r = 0; r < 4; r++)
-        for (int64_t k = 0; k < many; k++) x[(a + r) * width + from + k] = strip[r * columns + k];
+// A strip of whole vectors of columns: laid out densely with its negative behind it, for rows a power of two
+// apart would share a few cache sets, then mixed back into x.
+template <class T>
+void mix_strip(T* x, const int32_t* terms, int64_t m, int64_t width, int64_t columns, T* room) {
+  using V = Vectors<T>;
+  constexpr int64_t w = V::width;
+  for (int64_t b = 0; b < m; b++) {
+    T *row = room + b * columns, *negative = row + m * columns;
+    for (int64_t c = 0; c < columns; c += w) {
+      const typename V::Vec given = *(const typename V::Loose*)(x + b * width + c);
+      *(typename V::Loose*)(row + c) = given;
+      *(typename V::Loose*)(negative + c) = -given;
     }
   }
+  for (int64_t a = 0; a < m; a += 4) {
+    int64_t c = 0;
+    for (; c + 2 * w <= columns; c += 2 * w)
+      mix_four<T, 2>(room + c, terms + a * m, m, columns, x + a * width + c, width);
+    for (; c < columns; c += w) mix_four<T, 1>(room + c, terms + a * m, m, columns, x + a * width + c, width);
+  }
+}
+
+// Fewer columns than a vector holds: the same with zeros beside them.
+template <class T>
+void mix_rest(T* x, const int32_t* terms, int64_t m, int64_t width, int64_t many, T* room) {
+  constexpr int64_t w = Vectors<T>::width;
+  T result[4 * w];
+  for (int64_t b = 0; b < m; b++) {
+    T *row = room + b * w, *negative = row + m * w;
+    for (int64_t c = 0; c < w; c++) {
+      row[c] = c < many ? x[b * width + c] : T(0);
+      negative[c] = -row[c];
+    }
+  }
+  for (int64_t a = 0; a < m; a += 4) {
+    mix_four<T, 1>(room, terms + a * m, m, w, result, w);
+    for (int64_t r = 0; r < 4; r++)
+      for (int64_t c = 0; c < many; c++) x[(a + r) * width + c] = result[r * w + c];
+  }
+}
+
+template <class T> void mix(T* x, const int32_t* terms, int64_t m, int64_t width, T* room) {
+  constexpr int64_t w = Vectors<T>::width;
+  int64_t from = 0;
+  for (int64_t many; from + w <= width; from += many) {
+    many = std::min(cpu::kMixColumns, (width - from) / w * w);
+    mix_strip(x + from, terms, m, width, many, room);
+  }
+  if (from < width) mix_rest(x + from, terms, m, width, width - from, room);
 }
 
 template <class T> void scale(const T* x, int64_t count, T factor, T* out) {
@@ -135,11 +163,16 @@ template <class T> void scale(const T* x, int64_t count, T factor, T* out) {
   for (int64_t i = 0; i < count; i++) out[i] = x[i] * factor;
 }
 
+template <class T> void multiply(const T* x, const T* y, int64_t count, T* out) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; i++) out[i] = x[i] * y[i];
+}
+
 } // namespace
 
 const cpu::HadamardTable& hadamard_kernels() {
-  static const cpu::HadamardTable table{{fast<float>, mix<float>, scale<float>},
-                                        {fast<double>, mix<double>, scale<double>}};
+  static const cpu::HadamardTable table{{fast<float>, mix<float>, scale<float>, multiply<float>},
+                                        {fast<double>, mix<double>, scale<double>, multiply<double>}};
   return table;
 }
 
