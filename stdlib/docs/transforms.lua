@@ -2,21 +2,28 @@
 return {
   { "wane", "from model to model",
     { 'rotate(model, { ..., kind = "hadamard", signs = true, block, stream = "rotate" }) -> model',
-      'The rotations named: "r1" residual stream, "r2" values, "r3" queries and keys, "r4" down_proj '
-        .. 'inputs. Folds norms first.\n'
-        .. 'Weights are folded in f64 and rounded once, when they are read. signs: random ones, drawn from '
-        .. 'streams of their own; block: turns blocks of that many channels.', units = "block counts channels",
-      errors = "all problems at once: twice the same; a size without a transform, with a block that has one; after "
-        .. "wane.smooth across it", source = "QuaRot, arXiv 2404.00456; SpinQuant, arXiv 2405.16406",
-      types = { ["..."] = "string" },
+      'The same function in other bases: random Hadamard matrices spread what stands out in one channel over all. '
+        .. '"r1" the residual stream, after the scales of the norms; "r2" the channels of heads between v and o; both '
+        .. 'folded into the weights in f64, rounded once when read. "r3" queries and keys, "r4" the inputs of down_proj: '
+        .. 'turned while the model runs. A tied embedding stays tied; saving parts it and says so.\n'
+        .. 'wane.rotate(model, { "r1", "r2" })',
+      options = "block: turns blocks of so many channels, a head with fewer whole; signs: random signs, drawn from the "
+        .. "streams rotate/r1 ...; kind: \"hadamard\" is all there is",
+      dtypes = "weights keep theirs",
+      errors = "twice the same; a size without a transform, with the block that would do; after wane.smooth across it; "
+        .. "quantized weights or inputs; an architecture without the table it needs",
+      source = "QuaRot, arXiv 2404.00456; SpinQuant, arXiv 2405.16406", types = { ["..."] = "string" },
       example = 'turned = wane.rotate(model, { "r1" })\n'
         .. '(turned:forward({ 1, 2 }) - model:forward({ 1, 2 })):absmax() < 1e-3  --> true' },
     { "smooth(model, text, { alpha = 0.5, layers }) -> model",
-      "Moves the scale of input channels into the weights, folded into what is before them. layers: those "
-        .. "whose inputs are smoothed; all that the architecture's tables reach unless given.",
+      "Channels of inputs divided by s = max|x|^alpha / max|w|^(1 - alpha), the columns that read them multiplied. "
+        .. "Folded: into the norms before q, k, v, gate and up, the rows of up before down, those of v before o (one s for "
+        .. "the heads that share a key), and the norms of q and k heads against each other.",
+      options = "layers: those whose inputs are smoothed, by default all but the head", dtypes = "weights keep theirs",
       units = "alpha is the share that weights take",
-      errors = "an alpha outside of 0 to 1; layers whose inputs cannot be smoothed; NaN or Inf: layer, sample, "
-        .. "token", source = "SmoothQuant, arXiv 2211.10438", types = { text = "wane.text|string" },
+      errors = "an alpha outside of 0 to 1; across a rotation: a site carries scales or a rotation, not both; quantized "
+        .. "weights or inputs; NaN or Inf, with layer, sample and token",
+      source = "SmoothQuant, arXiv 2211.10438", types = { text = "wane.text|string" },
       example = "smooth = wane.smooth(model, text, { alpha = 0.5 })\n"
         .. "(smooth:forward({ 1, 2 }) - model:forward({ 1, 2 })):absmax() < 1e-3  --> true" },
     { "prefix(model, text, { over = 64 }) -> model",
