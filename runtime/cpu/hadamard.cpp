@@ -169,6 +169,7 @@ void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t
 
 bool has_hadamard(int64_t n) { return n >= 1 && best_plan(n).cost < INFINITY; }
 
+// A row is read before it is written, so out may be x.
 void hadamard_rows(DType dtype, const void* x, void* out, int64_t rows, int64_t n, const HadamardUse& use) {
   if (!is_float(dtype)) throw error("hadamard: not supported: {}; floats are", name_of(dtype));
   if (n < 1) throw error("not supported: hadamard of size {}", n);
