@@ -94,6 +94,21 @@ case("core.folded: rows are read alone, vectors have one side, scales repeat", f
     bias:to "f64":reshape { 1, 30 }:matmul(matrix(30, scale:reshape({ 1, 6 }):tile({ 1, 5 }):reshape { -1 }, 2))) < 1e-7)
 end)
 
+case("threads and fusing cannot be seen in folded weights, nor in what online rotations give", function()
+  local signs = wane.where(wane.uniform({ 720 }):lt(0.5), wane.ones({ 720 }, { dtype = "f64" }), -1)
+  for _, dtype in ipairs { "f32", "bf16" } do
+    local w = core.flush(wane.randn { 400, 720 }:to(dtype))
+    local function folds() -- made anew each time, for what is folded is kept by whoever holds it
+      local steps = { { side = "in", scale = signs, block = 720 }, { side = "out", block = 80 } }
+      return { core.folded(w, steps) + 0, core.folded(w, { steps[1] }) + 0, core.rotate(w, signs, 240) + 0,
+               core.rotate(w, signs, 720, true) + 0 }
+    end
+    local expected = threads(1, folds)
+    for _, count in ipairs { 2, 3, 7 } do equal(threads(count, folds), expected) end
+    equal(unfused(folds), expected)
+  end
+end)
+
 case("core.folded refuses what does not fit and what is not finite", function()
   local w = wane.randn { 12, 8 }
   fails(function() core.folded(w, { { side = "in", scale = wane.ones { 3 } } }) end, "fold: 3 scales for 8 columns")
