@@ -100,8 +100,9 @@ case("threads and fusing cannot be seen in folded weights, nor in what online ro
     local w = core.flush(wane.randn { 400, 720 }:to(dtype))
     local function folds() -- made anew each time, for what is folded is kept by whoever holds it
       local steps = { { side = "in", scale = signs, block = 720 }, { side = "out", block = 80 } }
-      return { core.folded(w, steps) + 0, core.folded(w, { steps[1] }) + 0, core.rotate(w, signs, 240) + 0,
-               core.rotate(w, signs, 720, true) + 0 }
+      local both, one = core.folded(w, steps), core.folded(w, { steps[1] })
+      return { core.flush(both:neg()), core.flush(one:neg()), core.rotate(w, signs, 240),
+               core.rotate(w, signs, 720, true) }
     end
     local expected = threads(1, folds)
     for _, count in ipairs { 2, 3, 7 } do equal(threads(count, folds), expected) end
