@@ -18,6 +18,17 @@ int linear_of(Args& a) {
   return results(a.L, linear(x, w, bias, out));
 }
 
+int linears_of(Args& a) {
+  Tensor x = a.tensor("x");
+  auto products = linears(x, a.tensors("weights"));
+  lua_createtable(a.L, int(products.size()), 0);
+  for (size_t i = 0; i < products.size(); ++i) {
+    push(a.L, products[i]);
+    lua_rawseti(a.L, -2, lua_Integer(i) + 1);
+  }
+  return 1;
+}
+
 int gated_linear_of(Args& a) {
   Tensor x = a.tensor("x"), gate = a.tensor("gate"), up = a.tensor("up"),
          gate_bias = a.maybe_tensor("gate_bias");
@@ -127,6 +138,7 @@ int histogram_of(Args& a) {
 Method functions[] = {
     {"linear", linear_of, "(x, w [, bias [, out_dtype]]) -> tensor",
      "x [.., in] by w [out, in], plus bias [out]."},
+    {"linears", linears_of, "(x, { w, ... }) -> { tensor, ... }", "linear(x, w) of each, in one dispatch."},
     {"gated_linear", gated_linear_of, "(x, gate, up [, gate_bias [, up_bias]]) -> tensor",
      "silu(linear(x, gate)) * linear(x, up), in every bit."},
     {"matmul", matmul_of, "(x, y) -> tensor", "x [.., m, k] by y [.., k, n]."},

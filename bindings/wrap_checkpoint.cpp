@@ -33,6 +33,7 @@ public:
   void read_rows(int64_t first, int64_t rows, std::byte* out) const override {
     file_->read(entry_, dtype_, {out, size_t(rows * entry_.cols()) * size_of(dtype_)}, first, rows);
   }
+  bool reads_in_parallel() const override { return true; }
   std::string describe() const override { return name_; }
 
 private:

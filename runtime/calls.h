@@ -18,6 +18,8 @@ namespace wane {
 // CPU has it; else f32 arithmetic). `bias` [out] may be empty. The layout of w is made once and kept with it.
 // `out_dtype` overrides the result's dtype (f32 or bf16).
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, std::optional<DType> out_dtype = {});
+// linear(x, w) of each, without bias, in one dispatch.
+std::vector<Tensor> linears(const Tensor& x, std::span<const Tensor> weights);
 // silu(linear(x, gate, gate_bias)) * linear(x, up, up_bias), in every bit, but neither product is kept: what
 // a gated feed-forward starts with (N. Shazeer, 2020). Without fusion, one op after the other.
 Tensor gated_linear(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& gate_bias = {},

@@ -66,10 +66,21 @@ PackedWeightsPtr packed(const Tensor& w, DType compute) {
   WorkSpan span("pack");
   bool known = bool(node.packed); // as droppable, in another type
   MemoryLabel label("packed " + (node.source ? node.source->describe() : std::string("weights")));
-  Tensor t = matrix_for(w, compute);
-  node.packed = pack_weights(compute, t.dtype(), t.bytes(), t.shape()[0], t.shape()[1], t.strides()[0],
-                             t.strides()[1], w.origin());
-  span.moves(t);
+  // A file's rows are packed as they are read: the matrix never lies in memory twice.
+  bool by_rows = node.source && node.source->reads_in_parallel() && node.produced.expired()
+                 && packs_from(w.dtype(), compute);
+  if (by_rows) {
+    auto read = [&](int64_t first, int64_t rows, std::byte* out) {
+      node.source->read_rows(first, rows, out);
+    };
+    node.packed = pack_rows(compute, w.dtype(), w.shape()[0], w.shape()[1], read, w.origin());
+    span.bytes(double(w.count()) * double(size_of(w.dtype())));
+  } else {
+    Tensor t = matrix_for(w, compute);
+    node.packed = pack_weights(compute, t.dtype(), t.bytes(), t.shape()[0], t.shape()[1], t.strides()[0],
+                               t.strides()[1], w.origin());
+    span.moves(t);
+  }
   span.bytes(double(node.packed->bytes()));
   if (!known) keep_while_memory_lasts(w.node());
   return node.packed;
@@ -134,6 +145,39 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
   Tensor b = bias ? cast(bias, DType::f32).dense() : Tensor();
   matmul_packed(compute, rows.bytes(), m, lda, *weights, y.bytes(), tile, n, b ? b.data<float>() : nullptr);
   return cast(y, result);
+}
+
+std::vector<Tensor> linears(const Tensor& x, std::span<const Tensor> weights) {
+  std::vector<Tensor> out;
+  bool joint = fuse_enabled() && x.rank() >= 1 && is_float(x.dtype()) && !weights.empty();
+  for (auto& w : weights)
+    joint = joint && w.rank() == 2 && w.shape()[1] == x.shape().back() && w.dtype() == weights[0].dtype()
+            && is_float(w.dtype());
+  DType compute = joint ? compute_dtype(x.dtype(), weights[0].dtype()) : DType::f64;
+  DType result = joint ? result_dtype(x.dtype(), weights[0].dtype(), compute) : compute;
+  if (compute == DType::f64 || tile_dtype(compute, result) != result) {
+    for (auto& w : weights) out.push_back(linear(x, w));
+    return out;
+  }
+  WorkSpan span("linears");
+  Tensor rows = left_operand(x, compute);
+  int64_t k = x.shape().back(), m = k ? x.count() / k : 0;
+  std::vector<PackedWeightsPtr> held;
+  std::vector<Target> targets;
+  span.moves(rows);
+  for (auto& w : weights) {
+    Shape shape = x.shape();
+    int64_t n = shape[shape.rank() - 1] = w.shape()[0];
+    held.push_back(packed(w, compute));
+    out.push_back(empty(shape, result, "linear"));
+    targets.push_back({*held.back(), out.back().bytes(), n});
+    m = n ? shape.count() / n : m;
+    span.moves(out.back());
+    span.bytes(double(held.back()->bytes()));
+    span.product(2.0 * double(m) * double(n) * double(k));
+  }
+  matmul_packed(compute, rows.bytes(), m, rows.rank() == 2 ? rows.strides()[0] : k, targets, result);
+  return out;
 }
 
 Tensor gated_linear(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& gate_bias,

@@ -29,6 +29,8 @@ public:
   virtual BufferPtr produce() const = 0; // dense, all elements
   // Dense rows [first, first + rows) of a matrix, for embedding lookups.
   virtual void read_rows(int64_t first, int64_t rows, std::byte* out) const = 0;
+  // May several threads read rows at the same time?
+  virtual bool reads_in_parallel() const { return false; }
   virtual std::string describe() const = 0; // "model.layers.3.mlp.up_proj.weight"
 };
 

@@ -212,16 +212,28 @@ end
 local function joins(a, b)
   local s, t = a.state, b.state
   return stages.active == 0 and a.run == run_linear and b.run == run_linear and not (a.head or b.head)
-    and not (s.forward or t.forward) and s.transform == t.transform and s.input == t.input
+    and not (s.forward or t.forward or s.after or t.after) and s.transform == t.transform and s.input == t.input
+end
+
+-- What such layers multiply.
+local function seen(state, x)
+  if state.transform then x = state.transform.apply(x) end
+  return state.input and state.input.apply(x) or x
+end
+
+-- first(x), second(x) and third(x), as one call where the layers allow it.
+function M.three(first, second, third, x)
+  local a, b, c = rawget(first, NODE), rawget(second, NODE), rawget(third, NODE)
+  local bare = not (a.shapes.bias or b.shapes.bias or c.shapes.bias)
+  if not (bare and joins(a, b) and joins(a, c)) then return first(x), second(x), third(x) end
+  return table.unpack(core.linears(seen(a.state, x), { M.weight(first), M.weight(second), M.weight(third) }))
 end
 
 -- gate(x):silu() * up(x), as one call where the layers allow it.
 function M.gated(gate, up, x)
   local node = rawget(gate, NODE)
   if not joins(node, rawget(up, NODE)) then return gate(x):silu() * up(x) end
-  local state = node.state
-  if state.transform then x = state.transform.apply(x) end
-  if state.input then x = state.input.apply(x) end
+  x = seen(node.state, x)
   return core.gated_linear(x, M.weight(gate), M.weight(up), M.bias(gate), M.bias(up))
 end
 

@@ -155,17 +155,36 @@ bool order_known(const Product& p) {
   return true;
 }
 
-// Calls body(block) for all blocks of columns, in parts of some.
-template <class F> void each_block(const PackedWeights& w, F&& body) {
-  int64_t blocks = w.blocks(), group = std::max<int64_t>(1, int64_t(kPartBytes / w.block_bytes()));
-  parallel_parts((blocks + group - 1) / group, [&](int64_t part, int) {
+// Blocks of columns go in parts of some.
+struct BlockParts {
+  int64_t blocks, group;
+
+  explicit BlockParts(const PackedWeights& w)
+      : blocks(w.blocks()), group(std::max<int64_t>(1, int64_t(kPartBytes / w.block_bytes()))) {}
+  int64_t count() const { return (blocks + group - 1) / group; }
+  template <class F> void run(int64_t part, F&& body) const {
     for (int64_t b = part * group; b < std::min(blocks, (part + 1) * group); ++b) body(b);
+  }
+};
+
+// Calls body(product, part) for every part of every product, in one dispatch.
+template <class Count, class F> void each_part(std::span<const Product> all, Count&& count, F&& body) {
+  int64_t total = 0;
+  for (auto& p : all) total += count(p);
+  parallel_parts(total, [&](int64_t part, int) {
+    size_t i = 0;
+    for (int64_t here; part >= (here = count(all[i])); ++i) part -= here;
+    body(i, part);
   });
 }
 
-void few_rows(const Product& p) {
-  PaddedRows a(p, p.a, p.lda, p.m);
-  each_block(p.w, [&](int64_t b) { few_rows_block(p, a, 0, b); });
+void few_rows(std::span<const Product> all) {
+  PaddedRows a(all[0], all[0].a, all[0].lda, all[0].m);
+  each_part(
+      all, [](const Product& p) { return BlockParts(p.w).count(); },
+      [&](size_t i, int64_t part) {
+        BlockParts(all[i].w).run(part, [&](int64_t b) { few_rows_block(all[i], a, 0, b); });
+      });
 }
 
 // ---- own kernels: tiles of 64 rows by one block ----
@@ -308,17 +327,28 @@ bool ends_with_few(const Product& p) {
   return tail >= 1 && tail <= few_limit(p.compute);
 }
 
-// Calls body(row, col) for all tiles; neighbouring parts share a tile of weights, the larger operand.
-template <class F> void each_tile(const Product& p, int64_t width, F&& body) {
-  int64_t row_tiles = (p.m + kTileRows - 1) / kTileRows, col_tiles = (p.n() + width - 1) / width;
-  parallel_parts(row_tiles * col_tiles,
-                 [&](int64_t part, int) { body(part % row_tiles * kTileRows, part / row_tiles * width); });
-}
+// Where the tiles of a product lie; neighbouring ones share a tile of weights, the larger operand.
+struct TileParts {
+  int64_t width, row_tiles, col_tiles;
 
-void library_tiles(const Product& p) {
+  TileParts(const Product& p, int64_t width_)
+      : width(width_), row_tiles((p.m + kTileRows - 1) / kTileRows), col_tiles((p.n() + width - 1) / width) {}
+  int64_t count() const { return row_tiles * col_tiles; }
+  int64_t row(int64_t part) const { return part % row_tiles * kTileRows; }
+  int64_t col(int64_t part) const { return part / row_tiles * width; }
+};
+
+void library_tiles(std::span<const Product> all) {
   BufferPtr held;
-  LibraryTiles work{p, dense_rows(p, held), tile_width(p), ends_with_few(p) && order_known(p)};
-  each_tile(p, work.width, [&](int64_t row, int64_t col) { work.tile(row, col); });
+  const std::byte* rows = dense_rows(all[0], held);
+  bool known = ends_with_few(all[0]) && order_known(all[0]);
+  each_part(
+      all, [](const Product& p) { return TileParts(p, tile_width(p)).count(); },
+      [&](size_t i, int64_t part) {
+        LibraryTiles work{all[i], rows, tile_width(all[i]), known};
+        TileParts at(all[i], work.width);
+        work.tile(at.row(part), at.col(part));
+      });
 }
 
 // ---- silu(gate) * up ----
@@ -342,7 +372,9 @@ struct Gated {
 
   void few_rows() const {
     PaddedRows a(gate, gate.a, gate.lda, gate.m);
-    each_block(gate.w, [&](int64_t b) { few_rows_block(a, 0, b); });
+    BlockParts blocks(gate.w);
+    parallel_parts(blocks.count(),
+                   [&](int64_t part, int) { blocks.run(part, [&](int64_t b) { few_rows_block(a, 0, b); }); });
   }
 
   void tile(const LibraryTiles& gates, const LibraryTiles& ups, int64_t row, int64_t col) const {
@@ -366,7 +398,8 @@ struct Gated {
     const std::byte* rows = dense_rows(gate, held);
     bool known = ends_with_few(gate) && order_known(gate);
     LibraryTiles gates{gate, rows, width, known}, ups{up, rows, width, known};
-    each_tile(gate, width, [&](int64_t row, int64_t col) { tile(gates, ups, row, col); });
+    TileParts at(gate, width);
+    parallel_parts(at.count(), [&](int64_t part, int) { tile(gates, ups, at.row(part), at.col(part)); });
   }
 };
 
@@ -382,18 +415,40 @@ const MatmulKernels& matmul_kernels() {
 bool native_bf16() { return cpu_features().avx512_bf16; }
 bool native_int8() { return cpu_features().avx512_vnni; }
 
-void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& w, void* out,
-                   DType out_dtype, int64_t ldo, const float* bias) {
+namespace {
+
+Product product(DType compute, const void* a, int64_t m, int64_t lda, const Target& to, DType out_dtype) {
   Product p{compute, static_cast<const std::byte*>(a), m,         lda,
-            w,       static_cast<std::byte*>(out),     out_dtype, ldo,
-            bias};
-  p.streams = m * p.n() * int64_t(size_of(out_dtype)) > kStreamBytes;
+            to.w,    static_cast<std::byte*>(to.out),  out_dtype, to.ldo,
+            to.bias};
   check(p);
-  if (p.m == 0 || p.n() == 0) return;
-  if (p.k() == 0) return fill_empty(p);
-  if (!library_computes(compute)) return own_tiles(p);
-  if (m <= few_limit(compute) && order_known(p)) return few_rows(p);
-  library_tiles(p);
+  p.streams = m * p.n() * int64_t(size_of(out_dtype)) > kStreamBytes;
+  return p;
+}
+
+} // namespace
+
+void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, std::span<const Target> targets,
+                   DType out_dtype) {
+  std::vector<Product> all;
+  for (auto& to : targets) {
+    Product p = product(compute, a, m, lda, to, out_dtype);
+    if (p.k() != targets[0].w.k())
+      throw error(Fault::internal, "matmul: weights of k = {} beside k = {}", p.k(), targets[0].w.k());
+    if (p.m == 0 || p.n() == 0) continue;
+    if (p.k() == 0)
+      fill_empty(p);
+    else
+      all.push_back(p);
+  }
+  if (all.empty()) return;
+  if (!library_computes(compute)) {
+    for (auto& p : all) own_tiles(p);
+  } else if (m <= few_limit(compute) && order_known(all[0])) {
+    few_rows(all);
+  } else {
+    library_tiles(all);
+  }
 }
 
 bool gates_in_tiles(DType compute) { return library_computes(compute) && compute != DType::i8; }
@@ -401,13 +456,8 @@ bool gates_in_tiles(DType compute) { return library_computes(compute) && compute
 void matmul_gated(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& gate,
                   const PackedWeights& up, void* out, DType out_dtype, int64_t ldo, const float* gate_bias,
                   const float* up_bias) {
-  auto product = [&](const PackedWeights& w, const float* bias) {
-    return Product{compute, static_cast<const std::byte*>(a), m,         lda,
-                   w,       static_cast<std::byte*>(out),     out_dtype, ldo,
-                   bias};
-  };
-  Gated g{product(gate, gate_bias), product(up, up_bias)};
-  check(g.gate), check(g.up);
+  Gated g{product(compute, a, m, lda, {gate, out, ldo, gate_bias}, out_dtype),
+          product(compute, a, m, lda, {up, out, ldo, up_bias}, out_dtype)};
   if (!gates_in_tiles(compute) || gate.n() != up.n() || gate.k() != up.k() || gate.k() == 0
       || !gate_bias != !up_bias)
     throw error(Fault::internal, "matmul_gated: {} by weights [{} x {}] and [{} x {}]", name_of(compute),

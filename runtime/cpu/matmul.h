@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,11 +61,29 @@ using PackedWeightsPtr = std::shared_ptr<const PackedWeights>;
 PackedWeightsPtr pack_weights(DType compute, DType source, const void* w, int64_t n, int64_t k,
                               int64_t row_stride, int64_t col_stride, Origin origin = {});
 
+// The same of weights that need not lie in memory as a whole: read(first, rows, out) gives dense rows of
+// `source` elements, on any thread.
+using ReadRows = std::function<void(int64_t first, int64_t rows, std::byte* out)>;
+PackedWeightsPtr pack_rows(DType compute, DType source, int64_t n, int64_t k, const ReadRows& read,
+                           Origin origin = {});
+
 // out[m, n] = a[m, k] * W^T (+ bias[n]). a has rows of `compute` type lda elements apart. Sums are f32 (i8:
 // i32, exact modulo 2^32; f64: f64); bias is f32 and added before out_dtype (f32 or bf16; i32; f64) rounds.
 // Errors: types that do not go together, a compute type that is not native here.
-void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& w, void* out,
-                   DType out_dtype, int64_t ldo, const float* bias = nullptr);
+// The form with targets multiplies the same rows by several weights of one k, in one dispatch.
+struct Target {
+  const PackedWeights& w;
+  void* out;
+  int64_t ldo;
+  const float* bias = nullptr;
+};
+void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, std::span<const Target> targets,
+                   DType out_dtype);
+inline void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& w,
+                          void* out, DType out_dtype, int64_t ldo, const float* bias = nullptr) {
+  Target to{w, out, ldo, bias};
+  matmul_packed(compute, a, m, lda, std::span<const Target>(&to, 1), out_dtype);
+}
 
 // out[m, n] = silu(a * gate^T + gate_bias) * (a * up^T + up_bias), rounded to out_dtype (f32, bf16) after
 // each step: the bits of matmul_packed twice and of the maps, without their results in memory. For compute

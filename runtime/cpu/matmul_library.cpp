@@ -126,7 +126,7 @@ template <class F> auto guarded(F&& body) {
 } // namespace
 
 void* thread_scratch(int slot, size_t bytes) {
-  thread_local std::array<BufferPtr, 5> blocks;
+  thread_local std::array<BufferPtr, 6> blocks;
   auto& block = blocks[size_t(slot)];
   if (!block || block->bytes() < bytes) {
     block.reset();

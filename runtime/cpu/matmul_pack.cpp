@@ -52,11 +52,12 @@ struct Packing {
   const std::byte* w;
   int64_t n, k, row_stride, col_stride;
   const PackedWeights& packed;
+  int64_t first = 0; // row that lies at w
 
   int64_t strips() const { return (k + kStrip - 1) / kStrip; } // a slice ends where a strip does
   int64_t parts() const { return packed.blocks() * strips(); }
   const std::byte* at(int64_t row, int64_t col) const {
-    return w + (row * row_stride + col * col_stride) * int64_t(size_of(source));
+    return w + ((row - first) * row_stride + col * col_stride) * int64_t(size_of(source));
   }
 
   void part(int64_t index) const {
@@ -136,21 +137,48 @@ size_t PackedWeights::block_bytes(int64_t s) const {
   return size_t(padded(slice_k(s), dtype_)) * 64 * size_of(dtype_);
 }
 
-PackedWeightsPtr pack_weights(DType compute, DType source, const void* w, int64_t n, int64_t k,
-                              int64_t row_stride, int64_t col_stride, Origin origin) {
+namespace {
+
+std::shared_ptr<PackedWeights> empty_weights(DType compute, DType source, int64_t n, int64_t k,
+                                             Origin origin) {
   if (n < 0 || k < 0) throw error(Fault::internal, "pack_weights: sizes {} x {}", n, k);
   if (!converts(compute, source))
     throw error(Fault::internal, "pack_weights: {} weights for a product in {}", name_of(source),
                 name_of(compute));
-  auto packed = std::make_shared<PackedWeights>(compute, n, k, origin);
+  return std::make_shared<PackedWeights>(compute, n, k, origin);
+}
+
+void sum_columns(const PackedWeights& packed) {
+  if (packed.dtype() != DType::i8) return;
+  parallel_parts(packed.blocks(), [&](int64_t b, int) {
+    matmul_kernels().column_sums(reinterpret_cast<const int8_t*>(packed.block(b)),
+                                 int64_t(packed.block_bytes() / 256), packed.column_sums() + b * 64);
+  });
+}
+
+} // namespace
+
+PackedWeightsPtr pack_weights(DType compute, DType source, const void* w, int64_t n, int64_t k,
+                              int64_t row_stride, int64_t col_stride, Origin origin) {
+  auto packed = empty_weights(compute, source, n, k, origin);
   if (n == 0 || k == 0) return packed;
   Packing job{compute, source, static_cast<const std::byte*>(w), n, k, row_stride, col_stride, *packed};
   parallel_parts(job.parts(), [&](int64_t part, int) { job.part(part); });
-  if (compute == DType::i8)
-    parallel_parts(packed->blocks(), [&](int64_t b, int) {
-      matmul_kernels().column_sums(reinterpret_cast<const int8_t*>(packed->block(b)),
-                                   int64_t(packed->block_bytes() / 256), packed->column_sums() + b * 64);
-    });
+  sum_columns(*packed);
+  return packed;
+}
+
+PackedWeightsPtr pack_rows(DType compute, DType source, int64_t n, int64_t k, const ReadRows& read,
+                           Origin origin) {
+  auto packed = empty_weights(compute, source, n, k, origin);
+  if (n == 0 || k == 0) return packed;
+  parallel_parts(packed->blocks(), [&](int64_t b, int) {
+    auto* rows = static_cast<std::byte*>(thread_scratch(5, size_t(64 * k) * size_of(source)));
+    read(b * 64, std::min(n - b * 64, int64_t{64}), rows);
+    Packing job{compute, source, rows, n, k, k, 1, *packed, b * 64};
+    for (int64_t strip = 0; strip < job.strips(); ++strip) job.part(b * job.strips() + strip);
+  });
+  sum_columns(*packed);
   return packed;
 }
 

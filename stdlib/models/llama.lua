@@ -57,9 +57,9 @@ end
 function Attention:forward(x, cache)                        -- x: [batch, tokens, hidden]
   local shape, dim = x.shape, self.head_dim
   local batch, tokens = shape[1], shape[2]
-  local q = self.q_proj(x):reshape { batch, tokens, -1, dim }
-  local k = self.k_proj(x):reshape { batch, tokens, -1, dim }
-  local v = self.v_proj(x):reshape { batch, tokens, -1, dim }
+  local q, k, v = modules.three(self.q_proj, self.k_proj, self.v_proj, x)
+  local heads = { batch, tokens, -1, dim }
+  q, k, v = q:reshape(heads), k:reshape(heads), v:reshape(heads)
   if self.q_norm then q, k = self.q_norm(q), self.k_norm(k) end
   q = q:rope(cache.position, self.frequencies)
   k = k:rope(cache.position, self.frequencies)
