@@ -26,6 +26,7 @@ namespace wane {
 namespace {
 
 constexpr size_t kAlignment = 64, kMapped = size_t{2} << 20;
+constexpr size_t kLarge = size_t{32} << 20; // fresh pages for such a block cost more than all that is kept
 constexpr size_t kLargest = std::numeric_limits<size_t>::max() / 4;
 
 thread_local const std::string* label = nullptr; // of what is allocated now
@@ -185,7 +186,7 @@ private:
         use_.cached -= capacity;
         return block;
       }
-      crowded = use_.live + use_.cached > use_.ceiling;
+      crowded = use_.live + use_.cached > use_.ceiling || capacity >= kLarge;
     }
     if (crowded) drop_cache(); // blocks of other sizes must make room
     std::byte* block = map_block(capacity);

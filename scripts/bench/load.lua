@@ -32,7 +32,7 @@ end
 
 do
   local folder = core.options.cache .. "/bench-bf16"
-  if not core.exists(folder) then model:save(folder) end
+  if not core.exists(folder) then model:save(folder, "safetensors") end
   local plain, name = core.checkpoint(folder), "embed_tokens.weight"
   local bytes = plain:info(name).bytes
   local copy = core.rival_copy(bytes)
