@@ -176,7 +176,7 @@ std::vector<Tensor> linears(const Tensor& x, std::span<const Tensor> weights) {
     span.bytes(double(held.back()->bytes()));
     span.product(2.0 * double(m) * double(n) * double(k));
   }
-  matmul_packed(compute, rows.bytes(), m, rows.rank() == 2 ? rows.strides()[0] : k, targets, result);
+  matmul_packed(compute, rows.bytes(), m, rows.rank() == 2 ? row_step(rows) : k, targets, result);
   return out;
 }
 
