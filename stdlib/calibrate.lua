@@ -264,7 +264,18 @@ local function told(q, columns)
   return q { group_size = columns }
 end
 
-local function check_solution(solver, packed, w, names)
+-- Whether codes and parameters of one mean the same to the other, whatever found the range.
+local function same_codes(a, b, columns)
+  local class = value.class(a)
+  if class ~= value.class(b) then return false end
+  a, b = told(a, columns), told(b, columns)
+  for _, key in ipairs(class.order) do
+    if key ~= "observer" and key ~= "per" and a[key] ~= b[key] then return false end
+  end
+  return (a.per == "tensor") == (b.per == "tensor")
+end
+
+local function check_solution(solver, q, packed, w, names)
   local attached = core.is_tensor(packed) and core.attached(packed)
   if type(attached) ~= "table" or not attached.fields or not attached.fields.codes then
     local found = core.is_tensor(packed) and "a plain tensor" or "a " .. type(packed)
@@ -274,6 +285,10 @@ local function check_solution(solver, packed, w, names)
   if packed.shape[1] ~= w.shape[1] or packed.shape[2] ~= w.shape[2] then
     core.fail(("solver '%s': %s: solve gave [%d x %d] for w [%d x %d]"):format(
       solver.name, names[1], packed.shape[1], packed.shape[2], w.shape[1], w.shape[2]))
+  end
+  if not same_codes(attached.fields.quantizer, q, w.shape[2]) then
+    core.fail(("solver '%s': %s: solve gave %s, expected %s"):format(
+      solver.name, names[1], tostring(attached.fields.quantizer), tostring(q)))
   end
 end
 
@@ -325,7 +340,7 @@ function calibrate.solve(items, model, seen, tokens)
   end
   local w = #exact > 1 and core.flush(core.concat(exact, 1)) or exact[1]
   local packed, info = row.solver:solve(w, told(row.weight, w.shape[2]), seen)
-  check_solution(row.solver, packed, w, names)
+  check_solution(row.solver, row.weight, packed, w, names)
   if type(info) ~= "table" then info = {} end
   info.tokens = tokens
   deviation_of(names, info)

@@ -5,11 +5,11 @@
 --               original outputs on x are w' = w (C + d I)(H + d I)^-1 = w + w (C - H)(H + d I)^-1, with C the mean of
 --               x0 x^T; the sweep starts from w + precorrect (w' - w).
 --   spikes      tokens whose norm is above this ratio to the median count in H, not in the mean that damp is relative
---               to: a single massive token would make the damping of all others useless.
+--               to, and in the order for a quarter at most: a single massive token would make damping and order
+--               useless for all others.
 --   act_order   "static": columns by falling diagonal, parameters fitted once before; "group": whole groups by their
 --               largest diagonal, columns inside by theirs; "none": as they stand; both fit a group when it is entered.
 local core = require "wane.core"
-local moments = require "wane.moments"
 local options = require "wane.options"
 local quantizer = require "wane.quantizer"
 local sweep = require "wane.sweep"
@@ -19,6 +19,7 @@ local gptq = {}
 
 local RAISES, FACTOR = 4, 10 -- how often damp is raised, and by how much
 local LEAST = 1e-6           -- and from where at least
+local SPIKES_SHARE = 0.25    -- what spikes may weigh in the order of the columns, against all other tokens
 
 -- -- the order --------------------------------------------------------------------------------------------------
 
@@ -33,10 +34,21 @@ local function group_order(diagonal, size)
   return core.flush((by_group:reshape { groups, 1 } - 1) * size + inside):reshape { -1 }
 end
 
-local function order_of(self, diagonal, q)
+-- What columns are ordered by: the diagonal, in which the excess of spikes counts as much as a quarter of all others.
+-- Spikes of a few channels bring these to the front, where the others can repay them; spikes of all channels would
+-- only shuffle the order.
+local function weights_of(diagonal, calm)
+  if not calm then return diagonal end
+  local excess = core.flush((diagonal - calm):maximum(0))
+  local all = excess:sum()
+  if all <= SPIKES_SHARE * calm:sum() then return diagonal end
+  return core.flush(calm + excess * (SPIKES_SHARE * calm:sum() / all))
+end
+
+local function order_of(self, weights, q)
   if self.act_order == "none" then return nil end
-  if self.act_order == "group" then return group_order(diagonal, q.group_size or diagonal.shape[1]) end
-  return falling(diagonal)
+  if self.act_order == "group" then return group_order(weights, q.group_size or weights.shape[1]) end
+  return falling(weights)
 end
 
 -- -- the triangle -----------------------------------------------------------------------------------------------
@@ -80,12 +92,11 @@ local function factored(self, q, seen)
   if kept[key] then return kept[key] end
   local h = seen.hessian
   local diagonal = core.flush(h:diag())
-  local mean, spikes = diagonal:mean(), 0
-  if self.spikes and seen.energy then mean, spikes = moments.calm_mean(seen.energy, self.spikes, h.shape[1]) end
-  local order = order_of(self, diagonal, q)
-  local u, damp, deviation = triangle(h, diagonal, order, self.damp, mean)
+  local calm = self.spikes and seen.calm and core.flush(seen.calm:to(h.dtype)):reshape { -1 } or nil
+  local order = order_of(self, weights_of(diagonal, calm), q)
+  local u, damp, deviation = triangle(h, diagonal, order, self.damp, (calm or diagonal):mean())
   kept[key] = {
-    order = order, back = order and order:argsort(1), u = u, damp = damp, deviation = deviation, spikes = spikes,
+    order = order, back = order and order:argsort(1), u = u, damp = damp, deviation = deviation,
     dead = math.tointeger(diagonal:eq(0):to "f32":sum()), diagonal = diagonal,
   }
   return kept[key]
@@ -123,11 +134,14 @@ local function check_given(w, q, seen)
   end
   check_moments("the hessian is", h, w.shape[2])
   if seen.cross then check_moments("the cross moments are", seen.cross, w.shape[2]) end
+  if seen.calm and seen.calm:reshape { -1 }.shape[1] ~= w.shape[2] then
+    core.fail(("%s: calm is [%s], expected [%d x 1]"):format(WHERE, table.concat(seen.calm.shape, " x "), w.shape[2]))
+  end
   if not core.flush(h:isfinite()):all() then core.fail(WHERE .. ": the hessian has NaN or Inf") end
 end
 
 -- w [out, in], f32 (f64 where both it and the Hessian are); seen: hessian [in, in], and where they are known cross
--- [in, in] and energy [tokens, 1]. Returns the quantized tensor and { damp, dead, deviation, loss } of the solve.
+-- [in, in] and calm [in, 1], the mean square of each channel without spikes. Returns the quantized tensor and { damp, dead, deviation, loss } of the solve.
 function gptq.solve(self, w, q, seen)
   check_given(w, q, seen)
   local f = factored(self, q, seen)
@@ -140,8 +154,7 @@ function gptq.solve(self, w, q, seen)
   if self.act_order == "static" then params = (quantizer.fit_matrix(q, aim:to "f32", about)) end
   local state, used = sweep.run(aim, f.u, q, { order = f.order, params = params, seen = about })
   local packed = q:pack(state:codes(), used, w.dtype)
-  return packed, { damp = f.damp, dead = f.dead, deviation = f.deviation, spikes = f.spikes,
-                   loss = state:row_losses():sum() }
+  return packed, { damp = f.damp, dead = f.dead, deviation = f.deviation, loss = state:row_losses():sum() }
 end
 
 function gptq.check(where, o)

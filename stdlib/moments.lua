@@ -1,6 +1,6 @@
 -- Second moments of a layer's inputs, as observers: wane.hessian (mean of x x^T over tokens), wane.cross (mean of
--- x0 x^T, x0 the input in the original model), and the energy of each token, which tells the spikes among them.
--- Tokens are summed in fixed runs whatever the samples and batches are, so the bits do not depend on those.
+-- x0 x^T, x0 the input in the original model), and the diagonal of the first without the few massive tokens. Tokens
+-- are summed in fixed runs or sample by sample, whatever the batches are, so the bits do not depend on those.
 local core = require "wane.core"
 
 local moments = {}
@@ -27,21 +27,26 @@ moments.cross = {
   result = function(self) return self.sum:mean() end,
 }
 
--- The sum of squares of each token, [tokens, 1].
-moments.energy = {
-  init = function(self) self.parts = {} end,
-  see = function(self, x) self.parts[#self.parts + 1] = core.flush(x:to "f32":square():sum(2)) end,
-  result = function(self) return core.concat(self.parts, 1) end,
+-- The mean square of each channel over the tokens that are no spikes, [channels, 1]: those whose norm is at most `spikes`
+-- times the median token's. All tokens where the median is zero.
+moments.calm = {
+  init = function(self) self.xs, self.energies = {}, {} end,
+  see = function(self, x)
+    self.xs[#self.xs + 1] = x
+    self.energies[#self.energies + 1] = core.flush(x:to "f32":square():sum(2))
+  end,
+  result = function(self)
+    local all = core.flush(core.concat(self.energies, 1))
+    local limit = all:quantile(0.5) * self.spikes ^ 2
+    if limit == 0 then limit = math.huge end
+    local sum, count = 0, 0
+    for i, x in ipairs(self.xs) do
+      local calm = core.flush(self.energies[i]:le(limit))
+      sum = core.flush(core.where(calm, x:to "f32":square(), 0):sum(1) + sum)
+      count = count + calm:to "f32":sum()
+    end
+    return core.flush(sum / count):t()
+  end,
 }
-
--- The mean of the Hessian's diagonal over the tokens whose norm is at most `spikes` times the median token's: massive
--- tokens would otherwise set the damping of all others. Returns also how many tokens were left out.
-function moments.calm_mean(energies, spikes, columns)
-  local limit = energies:quantile(0.5) * spikes ^ 2
-  local calm = core.flush(energies:le(limit))
-  local kept = calm:to "f32":sum()
-  if kept == 0 or limit == 0 then return energies:mean() / columns, 0 end
-  return core.where(calm, energies, 0):sum() / kept / columns, energies.shape[1] - kept
-end
 
 return moments

@@ -285,9 +285,10 @@ observers.token_ratio = define {
 }
 
 -- Results of another shape than a column: they are taken as they come, and see gets x as the model has it.
-for name, methods in pairs { hessian = moments.hessian, cross = moments.cross, energy = moments.energy } do
+for name, methods in pairs { hessian = moments.hessian, cross = moments.cross, calm = moments.calm } do
   observers[name] = define {
     name = name, methods = methods, raw = true, original = name == "cross",
+    options = name == "calm" and { { "spikes", 64 } } or nil,
     check = function(where, o)
       if o.per ~= nil then core.fail(("%s: per is '%s'; its result is of all channels"):format(where, o.per)) end
     end,

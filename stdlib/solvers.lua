@@ -3,6 +3,7 @@
 local core = require "wane.core"
 local gptq = require "wane.gptq"
 local observers = require "wane.observers"
+local options = require "wane.options"
 local value = require "wane.value"
 
 local solvers = {}
@@ -31,8 +32,9 @@ solvers.gptq = define("gptq", { { "damp", 0.01 }, { "act_order", "static" }, { "
 function solvers.needs(solver)
   local class = value.class(solver)
   if class.name == "gptq" and not class.user then
-    local needs = { observers.hessian, observers.energy }
-    if solver.precorrect > 0 then needs[3] = observers.cross end
+    local needs = { observers.hessian }
+    if solver.spikes then needs[#needs + 1] = observers.calm { spikes = solver.spikes } end
+    if solver.precorrect > 0 then needs[#needs + 1] = observers.cross end
     return needs
   end
   return class.methods.needs or {}
@@ -42,8 +44,8 @@ local OPEN = { solve = true, needs = true }
 
 -- Raises unless `needs` of a user's solver or quantizer is a list of observers.
 function solvers.check_needs(class, needs)
-  if type(needs) ~= "table" then
-    core.fail(("%s: needs is a %s, expected a list of observers"):format(class.name, type(needs)))
+  if type(needs) ~= "table" or value.class(needs) then
+    core.fail(("%s: needs is %s, expected a list of observers"):format(class.name, options.describe(needs)))
   end
   for i, need in ipairs(needs) do
     if not value.is(need, "observer") then

@@ -1,6 +1,7 @@
 -- wane.gptq on bare matrices: the float64 twin of tests/oracles/gptq_twin.py, what must hold for any input, wrong use.
 local wane = require "wane"
 local core = require "wane.core"
+local observers = require "wane.observers"
 
 local function draw(shape, dtype) return core.flush(wane.randn(shape, { stream = "gptq", dtype = dtype or "f64" })) end
 
@@ -206,37 +207,59 @@ case("unchanged inputs need no correction; changed ones are better off with it o
   check(sums[2] < sums[1] and sums[3] < sums[2], ("losses %.4g %.4g %.4g"):format(table.unpack(sums)))
 end)
 
-case("a massive token does not set the damping of all others, unless spikes = false", function()
-  local n, count = 48, 600
-  local mix = mixing(n)
-  local x, w = tokens(count, mix), draw({ 16, n }, "f32")
-  local energy = core.flush(x:square():sum(2))
-  local spike = draw { 1, n }
-  spike = core.flush(spike * (1000 * energy:sum() / spike:square():sum()) ^ 0.5)
-  local all = core.flush(wane.concat({ x, spike }, 1))
-  local q = wane.int { bits = 4 }
-  local clean = hessian(x)
-  local function solved(solver, tokens_)
-    local packed, info = solver:solve(w, q, { hessian = hessian(tokens_):to "f32", energy = tokens_:square():sum(2):to "f32" })
-    return loss(packed:dequantize() - w, clean), info
-  end
-  local before = solved(PLAIN, x)
-  local with, info = solved(PLAIN, all)
-  equal(info.spikes, 1)
-  check(with < 1.1 * before, ("%.3f times the loss without the spike"):format(with / before))
-  local without
-  without, info = solved(PLAIN { spikes = false }, all)
-  equal(info.spikes, 0)
-  check(without > 1.5 * before, ("spikes = false: %.3f times the loss"):format(without / before))
+-- The mean square of each channel as wane.quantize learns it from these samples.
+local function calm_of(samples, spikes)
+  local calm = observers.calm { spikes = spikes }
+  local self = observers.start(calm, "tensor", {})
+  for _, x in ipairs(samples) do observers.see(self, calm, x) end
+  return observers.finish(self, calm)
+end
+
+case("the mean square without spikes", function()
+  local x = core.flush(draw { 50, 6 }:to "f32")
+  local all = core.flush(wane.concat({ x, x[{ { 1, 1 }, {} }] * 1e4, x[{ { 2, 2 }, {} }] * 3 }, 1))
+  near(calm_of({ x }, 64), x:square():mean(1):t(), 1e-6)
+  near(calm_of({ all }, 64), wane.concat({ x, x[{ { 2, 2 }, {} }] * 3 }, 1):square():mean(1):t(), 1e-5)
+  near(calm_of({ all }, 1e6), all:square():mean(1):t(), 1)
+  local parts = { core.flush(all[{ { 1, 7 }, {} }] + 0), core.flush(all[{ { 8, 51 }, {} }] + 0), core.flush(all[{ { 52, 52 }, {} }] + 0) }
+  near(calm_of(parts, 64), calm_of({ all }, 64), 1e-6)
+  equal(calm_of({ wane.zeros { 5, 3 } }, 64):totable(), { { 0 }, { 0 }, { 0 } })
 end)
 
-case("energies without spikes change nothing", function()
+case("a massive token sets neither the damping nor the order of all others, unless spikes = false", function()
+  local n = 192
+  local mix = mixing(n)
+  local x, w, q = tokens(8 * n, mix), draw({ 16, n }, "f32"), wane.int { bits = 4 }
+  local clean = hessian(x)
+  local function with_token(t) -- a thousand times the energy of all others
+    return core.flush(wane.concat({ x, t * (1000 * x:square():sum() / t:square():sum()) ^ 0.5 }, 1))
+  end
+  local spike = draw { 1, n }
+  local all = with_token(spike)
+  local function solved(solver, given)
+    local seen = { hessian = hessian(given):to "f32", calm = solver.spikes and calm_of({ given }, 64) }
+    return loss(solver:solve(w, q, seen):dequantize() - w, clean)
+  end
+  for _, order in ipairs { "static", "group", "none" } do
+    local solver = PLAIN { act_order = order }
+    local before, with = solved(solver, x), solved(solver, all)
+    check(with < 1.1 * before, ("%s: %.3f times the loss without the spike"):format(order, with / before))
+    local without = solved(solver { spikes = false }, all)
+    check(without > 1.4 * before, ("%s, spikes = false: %.3f times the loss"):format(order, without / before))
+  end
+  -- Of a few channels, as models have them before a rotation: these come first, and the others repay them.
+  local front = with_token(core.flush(wane.where(wane.arange(1, n):reshape { 1, n }:le(3), spike, 0)))
+  local with, without = solved(PLAIN, front), solved(PLAIN { spikes = false }, front)
+  check(with < without, ("a spike of three channels: %.3f, with spikes = false %.3f"):format(with, without))
+end)
+
+case("without spikes nothing is left out", function()
   local x, w = tokens(100, mixing(16)), draw({ 3, 16 }, "f32")
   local h, q = hessian(x):to "f32", wane.int { bits = 3 }
-  local _, plain = PLAIN:solve(w, q, { hessian = h })
-  local _, info = PLAIN:solve(w, q, { hessian = h, energy = x:square():sum(2):to "f32" })
-  equal(info.spikes, 0)
-  near(info.loss / plain.loss, 1, 1e-4)
+  local packed, info = PLAIN:solve(w, q, { hessian = h, calm = calm_of({ x }, 64) })
+  local plain, known = PLAIN:solve(w, q, { hessian = h })
+  check(packed.codes:same(plain.codes), "codes")
+  near(info.loss / known.loss, 1, 1e-5)
 end)
 
 -- -- damping ----------------------------------------------------------------------------------------------------
@@ -354,6 +377,8 @@ case("wrong options and matrices", function()
         "group_size 3 does not divide the 4 columns")
   fails(function() wane.gptq:solve(nil, q, { hessian = wane.eye(4) }) end, "argument 1 (w) is missing")
   fails(function() wane.gptq:solve(w, nil, { hessian = wane.eye(4) }) end, "argument 2 (quantizer) is missing")
+  fails(function() wane.gptq:solve(w, q, { hessian = wane.eye(4), calm = wane.ones { 3, 1 } }) end,
+        "wane.gptq:solve: calm is [3 x 1], expected [4 x 1]")
   fails(function() wane.gptq:solve(w, q, { hessian = wane.eye(4), cross = wane.eye(3) }) end,
         "wane.gptq:solve: the cross moments are [3 x 3], expected [4 x 4] for w's 4 columns")
 end)

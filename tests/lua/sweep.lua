@@ -351,7 +351,7 @@ end)
 
 case("weights that are not finite are named", function()
   local w, u = draw { 3, 4 }, wane.eye(4)
-  fails(function() wane.sweep(w:with({ 2, 3 }, 0 / 0), u, wane.int { bits = 4 }) end, 
+  fails(function() wane.sweep(w:with({ 2, 3 }, 0 / 0), u, wane.int { bits = 4 }) end,
         "wane.sweep: w has NaN or Inf, the first at row 2, column 3")
   fails(function() wane.sweep(w:with({ 3, 1 }, -math.huge), u, wane.int { bits = 4 }) end,
         "wane.sweep: w has NaN or Inf, the first at row 3, column 1")
