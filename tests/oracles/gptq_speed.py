@@ -44,7 +44,7 @@ def solve(w, h):
             column = block[:, i]
             code = torch.clamp(torch.round(column / scale) + zero, 0, top)
             error = (column - scale * (code - zero)) / triangle[i, i]
-            block[:, i:] -= error.unsqueeze(1) * triangle[i, i:].unsqueeze(0)
+            block[:, i:] -= error.unsqueeze(1) @ triangle[i, i:].unsqueeze(0)
             codes[:, first + i] = code
             errors[:, i] = error
         left[:, last:] -= errors @ upper[first:last, last:]
