@@ -538,7 +538,7 @@ local task = {}
 ---@field bytes integer Size of all elements, of a quantized tensor too as if it were plain.
 local tensor = {}
 
---- Magnitude.
+--- Magnitude. The least integer stays as it is (it wraps).
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -548,7 +548,7 @@ local tensor = {}
 ---@return wane.tensor
 function tensor:abs() end
 
---- Negation.
+--- Negation. The least integer stays as it is; of bool i32.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -568,7 +568,7 @@ function tensor:neg() end
 ---@return wane.tensor
 function tensor:sign() end
 
---- a * a.
+--- a * a. Integers wrap.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -578,7 +578,7 @@ function tensor:sign() end
 ---@return wane.tensor
 function tensor:square() end
 
---- Square root, correctly rounded.
+--- Square root, correctly rounded. Of numbers below 0 NaN, of -0 -0.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -588,7 +588,7 @@ function tensor:square() end
 ---@return wane.tensor
 function tensor:sqrt() end
 
---- 1 / sqrt(a), two roundings.
+--- 1 / sqrt(a), two roundings: at most 1.5 ulp. Of 0 infinity with its sign, below 0 NaN.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -598,7 +598,7 @@ function tensor:sqrt() end
 ---@return wane.tensor
 function tensor:rsqrt() end
 
---- 1 / a.
+--- 1 / a, correctly rounded. Of 0 infinity with its sign.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -608,7 +608,7 @@ function tensor:rsqrt() end
 ---@return wane.tensor
 function tensor:reciprocal() end
 
---- e^a, at most 2 ulp.
+--- e^a, at most 2 ulp. Of -infinity 0; overflows to infinity.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -628,7 +628,7 @@ function tensor:exp() end
 ---@return wane.tensor
 function tensor:exp2() end
 
---- e^a - 1.
+--- e^a - 1 without cancellation, at most 3 ulp (f64: 4).
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -638,7 +638,7 @@ function tensor:exp2() end
 ---@return wane.tensor
 function tensor:expm1() end
 
---- Natural logarithm, at most 2 ulp.
+--- Natural logarithm, at most 2 ulp. Of 0 -infinity, below 0 NaN.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -648,7 +648,7 @@ function tensor:expm1() end
 ---@return wane.tensor
 function tensor:log() end
 
---- Logarithm to base 2, at most 2 ulp.
+--- Logarithm to base 2, at most 2 ulp (f64: 3); exact for powers of 2. Of 0 -infinity, below 0 NaN.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -658,7 +658,7 @@ function tensor:log() end
 ---@return wane.tensor
 function tensor:log2() end
 
---- log(1 + a).
+--- log(1 + a) without cancellation, at most 2 ulp (f64: 3). Of -1 -infinity, below NaN.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -668,7 +668,7 @@ function tensor:log2() end
 ---@return wane.tensor
 function tensor:log1p() end
 
---- Sine of radians, at most 2 ulp.
+--- Sine of radians, at most 2 ulp (f64: 3) for every finite a. Of infinities NaN.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - units: radians
@@ -679,7 +679,7 @@ function tensor:log1p() end
 ---@return wane.tensor
 function tensor:sin() end
 
---- Cosine of radians, at most 2 ulp.
+--- Cosine of radians, at most 2 ulp (f64: 3) for every finite a. Of infinities NaN.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - units: radians
@@ -690,7 +690,7 @@ function tensor:sin() end
 ---@return wane.tensor
 function tensor:cos() end
 
---- Hyperbolic tangent, at most 2 ulp.
+--- Hyperbolic tangent, at most 2 ulp (f64: 5).
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -700,7 +700,7 @@ function tensor:cos() end
 ---@return wane.tensor
 function tensor:tanh() end
 
---- Error function, at most 2 ulp.
+--- Error function, at most 2 ulp (f64: 5).
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -710,7 +710,7 @@ function tensor:tanh() end
 ---@return wane.tensor
 function tensor:erf() end
 
---- 1 / (1 + e^-a), at most 2 ulp.
+--- 1 / (1 + e^-a), at most 2 ulp (f64: 4).
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -720,7 +720,7 @@ function tensor:erf() end
 ---@return wane.tensor
 function tensor:sigmoid() end
 
---- a * sigmoid(a).
+--- a * sigmoid(a), at most 4 ulp or 2e-43 (f64: 1e-320). Of -infinity -0.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -731,7 +731,7 @@ function tensor:sigmoid() end
 ---@return wane.tensor
 function tensor:silu() end
 
---- log(1 + e^a).
+--- log(1 + e^a) without overflow, at most 3 ulp (f64: 4).
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -741,7 +741,7 @@ function tensor:silu() end
 ---@return wane.tensor
 function tensor:softplus() end
 
---- max(a, 0).
+--- max(a, 0); NaN stays NaN, -0 becomes 0.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -751,7 +751,7 @@ function tensor:softplus() end
 ---@return wane.tensor
 function tensor:relu() end
 
---- a * Phi(a), by erf.
+--- a * Phi(a), by erf, at most 4 ulp or, where the sum cancels below 0, 1e-7 (f64: 1e-15). Of -infinity -0.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -762,7 +762,7 @@ function tensor:relu() end
 ---@return wane.tensor
 function tensor:gelu() end
 
---- The tanh form of gelu.
+--- The tanh form of gelu, at most 4 ulp or, below 0, 5e-8 (f64: 1e-15). Of -infinity -0.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: floats keep theirs; integers and bool are computed in f32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -773,7 +773,7 @@ function tensor:gelu() end
 ---@return wane.tensor
 function tensor:gelu_tanh() end
 
---- To the nearest whole number, ties to even.
+--- To the nearest whole number, ties to even. NaN, infinities and the sign of zero stay.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -783,7 +783,7 @@ function tensor:gelu_tanh() end
 ---@return wane.tensor
 function tensor:round() end
 
---- Largest whole number not above.
+--- Largest whole number not above. NaN, infinities and -0 stay.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -793,7 +793,7 @@ function tensor:round() end
 ---@return wane.tensor
 function tensor:floor() end
 
---- Least whole number not below.
+--- Least whole number not below. NaN, infinities and -0 stay; above -1 and below 0 gives -0.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -803,7 +803,7 @@ function tensor:floor() end
 ---@return wane.tensor
 function tensor:ceil() end
 
---- Whole part, towards zero.
+--- Whole part, towards zero. NaN, infinities and the sign of zero stay.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -813,7 +813,7 @@ function tensor:ceil() end
 ---@return wane.tensor
 function tensor:trunc() end
 
---- True where NaN.
+--- True where NaN; never of integers.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any numbers; the result is bool
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -823,7 +823,7 @@ function tensor:trunc() end
 ---@return wane.tensor
 function tensor:isnan() end
 
---- True where neither NaN nor infinite.
+--- True where neither NaN nor infinite; always of integers.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any numbers; the result is bool
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -834,6 +834,7 @@ function tensor:isnan() end
 function tensor:isfinite() end
 
 --- Values kept between two bounds; nil leaves one out.
+--- NaN stays NaN, and a bound that is NaN gives NaN.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any; the result has x's, or the wider one of x and the bounds
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -845,7 +846,7 @@ function tensor:isfinite() end
 ---@return wane.tensor
 function tensor:clamp(lo, hi) end
 
---- The larger; NaN wins.
+--- The larger; NaN wins. Of 0 and -0, which are equal, the second.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -856,7 +857,7 @@ function tensor:clamp(lo, hi) end
 ---@return wane.tensor
 function tensor:maximum(y) end
 
---- The smaller; NaN wins.
+--- The smaller; NaN wins. Of 0 and -0, which are equal, the second.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any; the result has x's, or the wider one of x and y (two 16-bit floats: f32); bool counts as i32
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -867,7 +868,7 @@ function tensor:maximum(y) end
 ---@return wane.tensor
 function tensor:minimum(y) end
 
---- Bitwise and.
+--- Bitwise and of integers; of bools bool.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold; floats
@@ -878,7 +879,7 @@ function tensor:minimum(y) end
 ---@return wane.tensor
 function tensor:band(y) end
 
---- Bitwise or.
+--- Bitwise or of integers; of bools bool.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold; floats
@@ -889,7 +890,7 @@ function tensor:band(y) end
 ---@return wane.tensor
 function tensor:bor(y) end
 
---- Bitwise exclusive or.
+--- Bitwise exclusive or of integers; of bools bool.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold; floats
@@ -900,7 +901,7 @@ function tensor:bor(y) end
 ---@return wane.tensor
 function tensor:bxor(y) end
 
---- Shift left; by the width or more gives 0.
+--- Shift left; by the width or more, or by less than 0, gives 0. What is shifted out is lost.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
 --- - units: y counts bits
@@ -912,7 +913,7 @@ function tensor:bxor(y) end
 ---@return wane.tensor
 function tensor:shl(y) end
 
---- Arithmetic shift right.
+--- Arithmetic shift right; by the width or more, or by less than 0, only the sign is left.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: integers and bool; the result has the wider one
 --- - units: y counts bits
@@ -924,7 +925,7 @@ function tensor:shl(y) end
 ---@return wane.tensor
 function tensor:shr(y) end
 
---- Bitwise complement.
+--- Bitwise complement of integers; of bool i32.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: integers and bool; the result has the wider one
 --- - errors: floats
@@ -934,7 +935,7 @@ function tensor:shr(y) end
 ---@return wane.tensor
 function tensor:bnot() end
 
---- Both hold.
+--- Both hold: neither is 0. NaN holds.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers, of which 0 is false; the result is bool
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -945,7 +946,7 @@ function tensor:bnot() end
 ---@return wane.tensor
 function tensor:logical_and(y) end
 
---- One holds.
+--- One holds: is not 0. NaN holds.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers, of which 0 is false; the result is bool
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -956,7 +957,7 @@ function tensor:logical_and(y) end
 ---@return wane.tensor
 function tensor:logical_or(y) end
 
---- Does not hold.
+--- Does not hold: is 0. NaN holds.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any numbers, of which 0 is false; the result is bool
 --- - errors: none of its own; reading a freed tensor or a stale view says where it was freed or written
@@ -966,7 +967,8 @@ function tensor:logical_or(y) end
 ---@return wane.tensor
 function tensor:logical_not() end
 
---- Entries of a table (tensor or list, at most 256); indices count from 0 and are clamped.
+--- Entries of a table of at most 256 values; indices count from 0 and are clamped.
+--- A fractional index goes towards zero, NaN reads entry 0.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: x any numbers, read as positions; the result is f32 of a list, else the table's
 --- - errors: a table of more than 256 entries or of something other than numbers
@@ -977,7 +979,7 @@ function tensor:logical_not() end
 ---@return wane.tensor
 function tensor:lookup(table) end
 
---- The same values in another dtype, rounded to nearest even.
+--- The same values in another dtype, rounded once to nearest even; to bool "not 0", so NaN is true.
 --- x:to "cpu" and x:to "cuda" choose a device.
 --- - shapes: x of any shape; the result has it
 --- - dtypes: any to any. A float beyond the range of f16 or e5m2 becomes infinite, of e4m3 NaN; to an integer it is cut towards zero and kept within its range, NaN is 0; an integer to a narrower one keeps its low bits
@@ -989,7 +991,7 @@ function tensor:lookup(table) end
 ---@return wane.tensor
 function tensor:to(dtype) end
 
---- a < b.
+--- a < b; false where either is NaN.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -1000,7 +1002,7 @@ function tensor:to(dtype) end
 ---@return wane.tensor
 function tensor:lt(y) end
 
---- a <= b.
+--- a <= b; false where either is NaN.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -1011,7 +1013,7 @@ function tensor:lt(y) end
 ---@return wane.tensor
 function tensor:le(y) end
 
---- a > b.
+--- a > b; false where either is NaN.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -1022,7 +1024,7 @@ function tensor:le(y) end
 ---@return wane.tensor
 function tensor:gt(y) end
 
---- a >= b.
+--- a >= b; false where either is NaN.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -1033,7 +1035,7 @@ function tensor:gt(y) end
 ---@return wane.tensor
 function tensor:ge(y) end
 
---- a == b.
+--- a == b; false where either is NaN, true of 0 and -0.
 --- - shapes: x and y broadcast: sizes are equal, or one of them is 1, counted from the last dim; y may be a number
 --- - dtypes: any numbers; the result is bool
 --- - errors: shapes that do not broadcast; a y that is neither tensor nor number, or a number that x's dtype cannot hold
@@ -2370,10 +2372,11 @@ function wane.sweep(w, u, quantizer, options) end
 
 --- `wane.rotate(model, { ..., kind = "hadamard", signs = true, block, stream = "rotate" }) -> model`
 ---
---- The rotations named: "r1" residual stream, "r2" values, "r3" queries and keys, "r4" down_proj inputs. Folds norms first.
---- Weights are folded in f64 and rounded once, when they are read. signs: random ones, drawn from streams of their own; block: turns blocks of that many channels.
---- - units: block counts channels
---- - errors: all problems at once: twice the same; a size without a transform, with a block that has one; after wane.smooth across it
+--- The same function in other bases: random Hadamard matrices spread what stands out in one channel over all. "r1" the residual stream, after the scales of the norms; "r2" the channels of heads between v and o; both folded into the weights in f64, rounded once when read. "r3" queries and keys, "r4" the inputs of down_proj: turned while the model runs. A tied embedding stays tied; saving parts it and says so.
+--- wane.rotate(model, { "r1", "r2" })
+--- - options: block: turns blocks of so many channels, a head with fewer whole; signs: random signs, drawn from the streams rotate/r1 ...; kind: "hadamard" is all there is
+--- - dtypes: weights keep theirs
+--- - errors: twice the same; a size without a transform, with the block that would do; after wane.smooth across it; quantized weights or inputs; an architecture without the table it needs
 --- - source: QuaRot, arXiv 2404.00456; SpinQuant, arXiv 2405.16406
 --- ```lua
 --- turned = wane.rotate(model, { "r1" })
@@ -2386,9 +2389,11 @@ function wane.rotate(model, options) end
 
 --- `wane.smooth(model, text, { alpha = 0.5, layers }) -> model`
 ---
---- Moves the scale of input channels into the weights, folded into what is before them. layers: those whose inputs are smoothed; all that the architecture's tables reach unless given.
+--- Channels of inputs divided by s = max|x|^alpha / max|w|^(1 - alpha), the columns that read them multiplied. Folded: into the norms before q, k, v, gate and up, the rows of up before down, those of v before o (one s for the heads that share a key), and the norms of q and k heads against each other.
+--- - options: layers: those whose inputs are smoothed, by default all but the head
+--- - dtypes: weights keep theirs
 --- - units: alpha is the share that weights take
---- - errors: an alpha outside of 0 to 1; layers whose inputs cannot be smoothed; NaN or Inf: layer, sample, token
+--- - errors: an alpha outside of 0 to 1; across a rotation: a site carries scales or a rotation, not both; quantized weights or inputs; NaN or Inf, with layer, sample and token
 --- - source: SmoothQuant, arXiv 2211.10438
 --- ```lua
 --- smooth = wane.smooth(model, text, { alpha = 0.5 })

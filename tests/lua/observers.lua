@@ -138,7 +138,7 @@ case("wrong observers are refused by name", function()
   fails(function() wane.mse { grid = 0 } end, "grid is 0")
   fails(function() wane.percentile { p = 101 } end, "p is 101, expected a number from 0 to 100")
   fails(function() run(wane.imatrix, "tensor", samples) end, "wane.imatrix: it needs the quantizer it serves")
-  fails(function() run(wane.block_mse, "tensor", samples) end, "not supported yet: wane.block_mse")
+  fails(function() run(wane.block_mse, "tensor", samples) end, "wane.block_mse: it needs the quantizer it serves")
 end)
 
 case("dynamic inputs: each token, or group of a token, has its own scale", function()
