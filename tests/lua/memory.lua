@@ -22,7 +22,7 @@ local function candidates()
     { x, 1, 1, 0, 1, 0.5 }, { x, 0, 8, 4 }, { x, x, { 1, 2, 3, 0 } }, { x, core.ones { 4 }, 1e-5 },
     { x:reshape { 1, 2, 2, 4 }, core.arange(2):reshape { 1, 2 }, core.rope_frequencies(4, 10000) },
     { nil, "a", x:reshape { 1, 2, 2, 4 }, x:reshape { 1, 2, 2, 4 }, x:reshape { 1, 2, 2, 4 }, 0, 1 },
-    { core.tensor({ 0, 1, 2 }, { dtype = "i32" }), x }, { x + 1, { shape = { 16 } } }, { x:gt(1), x, 0 },
+    { core.tensor({ 0, 1, 2 }, { dtype = "i32" }), x }, { x + 1, { shape = { 16 } } }, { x:gt(1), x, 0 }, { x, nil, 4 },
     { function(t, p) return (t / p.scale):round(), t * p.scale end, { scale = 1 }, "f32", 4 },
   }
 end
