@@ -148,6 +148,11 @@ int environment(Args& a) {
 int check(Args&) { return check_interrupt(), 0; }
 
 // What the suite compares with: it shows in no bit.
+int set_threads(Args& a) {
+  const int before = thread_count();
+  set_thread_count(int(a.integer("threads")));
+  return results(a.L, int64_t(before));
+}
 int set_fusing(Args& a) {
   const bool before = fuse_enabled();
   set_fuse(a.boolean("fuse"));
