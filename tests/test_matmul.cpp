@@ -457,3 +457,43 @@ TEST_CASE("matmul: the class names the level, the kernels and the hash, and is s
   for (auto& note : c.notes) CHECK(note.find("not batch-invariant") == std::string::npos);
   MESSAGE(c.isa << " " << c.implementations[0] << ", " << c.implementations[1] << ", hash " << c.probe_hash);
 }
+
+TEST_CASE("matmul: weights read row by row pack as those in memory do") {
+  for (DType type : compute_types())
+    for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {64, 96}, {70, 33}, {200, 1100}, {130, 4100}}) {
+      Matrix w(type, n, k, unsigned(n));
+      auto whole = pack(w);
+      auto read = [&](int64_t first, int64_t rows, std::byte* out) {
+        std::memcpy(out, &w.bytes[size_t(first * k) * size_of(type)], size_t(rows * k) * size_of(type));
+      };
+      auto parts = pack_rows(type, type, n, k, read);
+      for (int64_t s = 0; s < whole->slices(); ++s)
+        for (int64_t b = 0; b < whole->blocks(); ++b)
+          CHECK(std::memcmp(whole->block(b, s), parts->block(b, s), whole->block_bytes(s)) == 0);
+      if (type == DType::i8)
+        CHECK(std::memcmp(whole->column_sums(), parts->column_sums(), size_t(whole->blocks()) * 256) == 0);
+    }
+}
+
+TEST_CASE("matmul: several weights in one dispatch give the bits of each alone") {
+  for (DType type : compute_types())
+    for (int64_t m : {1, 3, 8, 64, 65, 130}) {
+      const int64_t k = 100, widths[] = {64, 200, 17, 700};
+      Matrix a(type, m, k, 5);
+      std::vector<PackedWeightsPtr> packed;
+      std::vector<std::vector<std::byte>> out;
+      std::vector<Target> targets;
+      for (int64_t n : widths) {
+        packed.push_back(pack(Matrix(type, n, k, unsigned(n))));
+        out.emplace_back(size_t(m * n) * size_of(sums_of(type)));
+      }
+      for (size_t i = 0; i < packed.size(); ++i) targets.push_back({*packed[i], out[i].data(), widths[i]});
+      matmul_packed(type, a.data(), m, k, targets, sums_of(type));
+      for (size_t i = 0; i < packed.size(); ++i) CHECK(out[i] == product(a, *packed[i]));
+    }
+  auto one = pack(Matrix(DType::f32, 8, 16, 1)), other = pack(Matrix(DType::f32, 8, 17, 1));
+  std::vector<float> x(16), y(16);
+  Target targets[] = {{*one, y.data(), 8}, {*other, y.data() + 8, 8}};
+  CHECK_THROWS_WITH_AS(matmul_packed(DType::f32, x.data(), 1, 17, targets, DType::f32),
+                       "matmul: weights of k = 17 beside k = 16", Error);
+}
