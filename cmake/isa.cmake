@@ -1,6 +1,7 @@
 # Sources in runtime/cpu/isa/ are compiled once per x86-64 level (v2, v3, v4) into one binary; each copy lives in a
 # namespace of its own (WANE_ISA_NAMESPACE) and is chosen at start. The arithmetic is the same in all of them, but for
-# attention, products and linear algebra, which fuse multiply and add from v3 on.
+# attention, products and linear algebra, which fuse multiply and add from v3 on; attention computes bf16 on AMX tiles
+# where there are any.
 set(WANE_ISA_FLAGS_v2 -march=x86-64-v2)
 set(WANE_ISA_FLAGS_v3 -march=x86-64-v3)
 set(WANE_ISA_FLAGS_v4 -march=x86-64-v4 -mprefer-vector-width=512)
