@@ -159,12 +159,6 @@ int set_fusing(Args& a) {
   return push_boolean(a.L, before), 1;
 }
 
-int set_threads(Args& a) {
-  const int before = thread_count();
-  set_thread_count(int(a.integer("threads")));
-  return results(a.L, int64_t(before));
-}
-
 int version(Args& a) { return results(a.L, std::string_view(version_text())); }
 int known_model(Args& a) {
   auto found = find_known_model(std::string(a.string("name")));
