@@ -75,7 +75,7 @@ end)
 local NO_OPERATION = {}
 for word in ([[append attached cache checkpoint deviation document exists fail fetch file_bytes flush function_info help is_folder
   layer_key list metatable method mkdir model_fetch note profile_report progress publish read regex
-  rivals rival_lapack rival_matmul rival_products in_folder set_fusing set_threads sha256_file sweep tokenizer trace
+  rivals rival_lapack rival_matmul rival_products in_folder rotate set_fusing set_threads sha256_file sweep tokenizer trace
   writer attach remove rename copy link]]):gmatch "%S+" do NO_OPERATION[word] = true end
 
 case("nothing leaks: every function of the engine", function()
@@ -110,6 +110,7 @@ case("nothing leaks: operators, slices, buffers, caches, freed and closed tensor
     close = function() local y <close> = core.flush(x + 1) end,
     trace = function() return core.trace(function(t) return t:abs() * 2 end, x) end,
     quantized = function() return wane.int:quantize(x):dequantize() end,
+    rotate = function() return core.rotate(x, nil, 4) end,
     sweep = function() return (wane.sweep(x, core.eye(4), wane.int { bits = 4 })):dequantize() end,
     failure = function()
       local y = x + 1
