@@ -100,7 +100,8 @@ int errors(Args& a) { return results(a.L, a.object<Sweep>("sweep").errors()); }
 int losses(Args& a) { return results(a.L, a.object<Sweep>("sweep").row_losses()); }
 
 int make_gram(Args& a) {
-  push_object<Gram>(a.L);
+  const bool square = a.boolean("square");
+  push_object<Gram>(a.L, square, a.boolean("cross"));
   return 1;
 }
 
@@ -111,13 +112,14 @@ int gram_add(Args& a) {
   return 0;
 }
 
-int gram_mean(Args& a) { return results(a.L, a.object<Gram>("gram").mean()); }
+int gram_square(Args& a) { return results(a.L, a.object<Gram>("gram").square_mean()); }
+int gram_cross(Args& a) { return results(a.L, a.object<Gram>("gram").cross_mean()); }
 int gram_tokens(Args& a) { return results(a.L, a.object<Gram>("gram").tokens()); }
 
 Method gram_methods[] = {
-    {"add", gram_add, "(x [, y])",
-     "Adds tokens: [tokens, channels] of x, and of y where the sum is of y^T x."},
-    {"mean", gram_mean, "() -> tensor", "The mean of x x^T (or y x^T) over the tokens, f32."},
+    {"add", gram_add, "(x [, y])", "Adds tokens: [tokens, channels] of x, and of y for cross products."},
+    {"square_mean", gram_square, "() -> tensor", "The mean of x x^T over the tokens, f32."},
+    {"cross_mean", gram_cross, "() -> tensor", "The mean of y x^T over the tokens, f32."},
     {"tokens", gram_tokens, "() -> integer", "The number of tokens."},
 };
 
@@ -133,7 +135,7 @@ Method functions[] = {
     {"sweep", begin, "(w, u [, order [, second]]) -> sweep", "A sweep over the columns of w, not yet begun."},
     {"sweep_maps", trace_maps, "(function, params, dtype, bits) -> maps, names",
      "A quantizer's encode and decode, traced for the sweep."},
-    {"gram", make_gram, "() -> gram", "Sums of second moments over tokens."},
+    {"gram", make_gram, "(square, cross) -> gram", "Sums of x x^T, of y x^T or of both over tokens."},
 };
 
 } // namespace

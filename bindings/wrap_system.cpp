@@ -1,4 +1,6 @@
 // The rest of the core module: errors placed at the user's line, streams, options, clock, memory, progress.
+#include <limits>
+
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -14,6 +16,7 @@
 #include "runtime/cpu/pool.h"
 #include "runtime/flush.h"
 #include "runtime/memory.h"
+#include "runtime/pressure.h"
 #include "runtime/random.h"
 
 namespace wane::lua {
@@ -148,6 +151,8 @@ int environment(Args& a) {
 int check(Args&) { return check_interrupt(), 0; }
 
 // What the suite compares with: it shows in no bit.
+int drop(Args&) { return drop_copies(std::numeric_limits<size_t>::max()), 0; }
+
 int set_threads(Args& a) {
   const int before = thread_count();
   set_thread_count(int(a.integer("threads")));
@@ -202,6 +207,8 @@ Method functions[] = {
     {"memory", memory, "() -> { live, cached, peak, ceiling, resident, resident_peak }", "Bytes.",
      Kind::plain},
     {"environment", environment, "(name) -> text or nil", "An environment variable.", Kind::plain},
+    {"drop_copies", drop, "()", "Lets go of copies that can be made again: packed weights, decoded tables.",
+     Kind::plain},
     {"check_interrupt", check, "()", "Raises after Ctrl-C.", Kind::plain},
     {"set_threads", set_threads, "(threads) -> before",
      "From now on. The bits do not depend on it; tests see that, benches compare times.", Kind::plain},

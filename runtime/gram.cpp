@@ -94,16 +94,22 @@ Tensor checked(const Tensor& x) {
 } // namespace
 
 void Gram::add(const Tensor& x_in, const Tensor& y_in) {
-  Piece piece{checked(x_in), y_in ? checked(y_in) : Tensor()};
-  const int64_t rows = (y_in ? piece.y : piece.x).shape()[1], columns = piece.x.shape()[1];
-  if (!sum_) {
-    rows_ = rows, columns_ = columns, crossed_ = bool(y_in);
-    sum_ = allocate(size_t(rows * columns) * sizeof(float), current_origin());
-    std::memset(sum_->data(), 0, sum_->bytes());
+  Piece piece{checked(x_in), cross_ ? checked(y_in) : Tensor()};
+  const int64_t columns = piece.x.shape()[1], rows = cross_ ? piece.y.shape()[1] : columns;
+  if (tokens_ == 0) {
+    rows_ = rows, columns_ = columns;
+    auto zeros = [&](int64_t count) {
+      BufferPtr out = allocate(size_t(count) * sizeof(float), current_origin());
+      std::memset(out->data(), 0, out->bytes());
+      return out;
+    };
+    if (square_) square_sum_ = zeros(columns * columns);
+    if (cross_) cross_sum_ = zeros(rows * columns);
   }
   const bool same_dtype = waiting_.empty() || waiting_[0].x.dtype() == piece.x.dtype();
-  if (rows != rows_ || columns != columns_ || crossed_ != bool(y_in) || !same_dtype
-      || (y_in && piece.y.shape()[0] != piece.x.shape()[0]))
+  const bool fits =
+      !cross_ || (piece.y.shape()[0] == piece.x.shape()[0] && piece.y.dtype() == piece.x.dtype());
+  if (rows != rows_ || columns != columns_ || !same_dtype || !fits)
     throw error("gram: {} {} after tokens of {} channels", to_string(piece.x.shape()),
                 name_of(piece.x.dtype()), columns_)
         .note("tensor", describe(x_in));
@@ -113,15 +119,21 @@ void Gram::add(const Tensor& x_in, const Tensor& y_in) {
 }
 
 void Gram::run(int64_t count) {
-  WorkSpan span("gram"); // the products inside are linear's own
-  span.bytes(3.0 * 4 * double(rows_) * double(columns_));
+  WorkSpan span("gram");
   std::vector<Tensor> xs, ys;
   for (auto& piece : waiting_) xs.push_back(piece.x), ys.push_back(piece.y);
-  const Tensor x = gathered(xs, count), y = crossed_ ? gathered(ys, count) : x;
+  const Tensor x = gathered(xs, count), y = cross_ ? gathered(ys, count) : Tensor();
+  span.moves(x, x);
   for (int64_t c0 = 0; c0 < columns_; c0 += kStrip) {
-    const int64_t width = std::min(kStrip, columns_ - c0), r0 = crossed_ ? 0 : c0;
-    const Tensor part = linear(slice(y, 0, r0, rows_ - r0), slice(x, 0, c0, width), {}, DType::f32).dense();
-    add_rows(part.data<float>(), rows_ - r0, width, sum_->as<float>() + r0 * columns_ + c0, columns_);
+    const int64_t width = std::min(kStrip, columns_ - c0);
+    const Tensor strip = slice(x, 0, c0, width); // packed once for both products
+    auto add = [&](const Tensor& left, int64_t r0, float* sum) {
+      const int64_t rows = left.shape()[0] - r0;
+      const Tensor part = linear(slice(left, 0, r0, rows), strip, {}, DType::f32).dense();
+      add_rows(part.data<float>(), rows, width, sum + r0 * columns_ + c0, columns_);
+    };
+    if (square_) add(x, c0, square_sum_->as<float>());
+    if (cross_) add(y, 0, cross_sum_->as<float>());
   }
   for (int64_t left = count; left > 0;) { // the tokens that are done go
     Piece& first = waiting_.front();
@@ -130,23 +142,41 @@ void Gram::run(int64_t count) {
       waiting_.erase(waiting_.begin());
     } else {
       first.x = slice(first.x, 0, gone, tokens - gone).dense();
-      if (crossed_) first.y = slice(first.y, 0, gone, tokens - gone).dense();
+      if (cross_) first.y = slice(first.y, 0, gone, tokens - gone).dense();
     }
     left -= gone;
   }
   waiting_tokens_ -= count;
 }
 
-Tensor Gram::mean() {
+void Gram::finish() {
   if (tokens_ == 0) throw error("gram: no tokens were seen");
   if (waiting_tokens_ > 0) run(waiting_tokens_);
-  Tensor out = empty({rows_, columns_}, DType::f32, "gram");
-  const float* sum = sum_->as<float>();
+}
+
+Tensor Gram::square_mean() {
+  if (!square_) throw error(Fault::internal, "gram: without squares");
+  finish();
+  Tensor out = empty({columns_, columns_}, DType::f32, "hessian");
+  const float* sum = square_sum_->as<float>();
+  float* to = out.data<float>();
+  const auto tokens = float(tokens_);
+  parallel_parts(columns_, [&](int64_t r, int) {
+    for (int64_t c = 0; c < columns_; c++)
+      to[r * columns_ + c] = (c <= r ? sum[r * columns_ + c] : sum[c * columns_ + r]) / tokens;
+  });
+  return out;
+}
+
+Tensor Gram::cross_mean() {
+  if (!cross_) throw error(Fault::internal, "gram: without cross products");
+  finish();
+  Tensor out = empty({rows_, columns_}, DType::f32, "cross");
+  const float* sum = cross_sum_->as<float>();
   float* to = out.data<float>();
   const auto tokens = float(tokens_);
   parallel_parts(rows_, [&](int64_t r, int) {
-    for (int64_t c = 0; c < columns_; c++)
-      to[r * columns_ + c] = (crossed_ || c <= r ? sum[r * columns_ + c] : sum[c * columns_ + r]) / tokens;
+    for (int64_t c = 0; c < columns_; c++) to[r * columns_ + c] = sum[r * columns_ + c] / tokens;
   });
   return out;
 }

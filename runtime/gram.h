@@ -9,15 +9,18 @@
 
 namespace wane {
 
-inline constexpr int64_t kGramTokens = 2048; // of one product: its K, which keeps f32 sums short
+inline constexpr int64_t kGramTokens = 4096; // of one product: its K
 
 class Gram {
 public:
-  // x [tokens, channels], bf16 or f32; y (may be empty) [tokens, channels] likewise: then the sum is of y^T
-  // x. Errors: other shapes or dtypes than before, y now and then.
-  void add(const Tensor& x, const Tensor& y = {});
-  // The sum over all tokens so far divided by their number, f32 [channels of y or x, channels of x].
-  Tensor mean();
+  // The sum of x x^T (`square`), of y x^T (`cross`), or both from one reading of x.
+  Gram(bool square, bool cross) : square_(square), cross_(cross) {}
+  // x [tokens, channels], bf16 or f32; y [tokens, channels] likewise where the cross sum is wanted, else
+  // empty. Errors: other shapes or dtypes than before.
+  void add(const Tensor& x, const Tensor& y);
+  // Sums over all tokens so far divided by their number, f32 [channels, channels of x].
+  Tensor square_mean();
+  Tensor cross_mean();
   int64_t tokens() const { return tokens_; }
 
 private:
@@ -25,12 +28,13 @@ private:
     Tensor x, y;
   };
   void run(int64_t count); // the product of the first `count` waiting tokens
+  void finish();
 
+  const bool square_, cross_;
   std::vector<Piece> waiting_;
   int64_t waiting_tokens_ = 0, tokens_ = 0;
-  BufferPtr sum_; // [rows, columns]; of x^T x only the lower triangle, in strips
-  int64_t rows_ = 0, columns_ = 0;
-  bool crossed_ = false;
+  BufferPtr square_sum_, cross_sum_; // [rows, columns]; of x x^T only the lower triangle, in strips
+  int64_t rows_ = 0, columns_ = 0;   // channels of y and of x
 };
 
 } // namespace wane

@@ -5,6 +5,7 @@ local caches = require "wane.cache"
 local core = require "wane.core"
 local fold = require "wane.fold"
 local inputs = require "wane.inputs"
+local moments = require "wane.moments"
 local observers = require "wane.observers"
 local quantizer = require "wane.quantizer"
 local solvers = require "wane.solvers"
@@ -184,12 +185,24 @@ local function lessons(xs, x0s, where)
     local class, key = value.class(need), tostring(need)
     if known[key] == nil then
       local self = observers.start(need, need.per or (class.raw and "tensor") or "channel", { total = tokens })
+      self.hessian = known.hessian
       for i, x in ipairs(xs) do observers.see(self, need, x, (x0s or xs)[i]) end
       local a, b = observers.finish(self, need)
       check_result(need, where, a, b, xs, x0s)
       known[key] = class.raw and a or result_of(a, b)
     end
     return known[key]
+  end
+  -- Hessian and cross moments, where both are wanted, take one reading of the inputs.
+  local function both(needs)
+    local wanted = 0
+    for _, need in ipairs(needs) do
+      if need == observers.hessian or need == observers.cross then wanted = wanted + 1 end
+    end
+    if wanted < 2 or not x0s or known.hessian ~= nil then return end
+    known.hessian, known.cross = moments.both(xs, x0s)
+    check_result(observers.hessian, where, known.hessian, nil, xs)
+    check_result(observers.cross, where, known.cross, nil, xs, x0s)
   end
   -- What a row's solver and quantizer asked for, by name. Rows that ask for the same share the table, and so what a
   -- solver keeps in it. wane.gptq itself does without the cross moments of unchanged inputs.
@@ -199,6 +212,7 @@ local function lessons(xs, x0s, where)
     local key = table.concat(labels, "\0")
     if not tables[key] then
       local seen, spares = {}, not x0s and not value.class(row.solver).user
+      both(needs)
       for _, need in ipairs(needs) do
         if not (spares and value.class(need).original) then seen[need.name] = result(need) end
       end
@@ -305,7 +319,11 @@ local function rows_of(packed, q, first, last, dtype)
 end
 
 -- The weighted error of a change d [out, in] under h: the sum of d h d^T's diagonal.
-local function hessian_error(d, h) return (d:matmul(h) * d):sum() end
+-- In bf16 with f32 sums where the CPU multiplies that natively: a measure of three digits at a fraction of the time.
+local function hessian_error(d, h)
+  if not core.native_bf16() then return (d:matmul(h) * d):sum() end
+  return (core.linear(d:to "bf16", h, nil, "f32") * d):sum()
+end
 
 local function measured(item, w, packed, seen, info, seconds)
   local off = core.flush(packed:to "f32" - w)
@@ -313,8 +331,9 @@ local function measured(item, w, packed, seen, info, seconds)
   local relative = power > 0 and error2 / power or 0
   local weighted = relative
   if seen and seen.hessian then
-    local all = hessian_error(w, seen.hessian)
-    weighted = all > 0 and hessian_error(off, seen.hessian) / all or 0
+    local h = core.native_bf16() and core.flush(seen.hessian:to "bf16") or seen.hessian
+    local all = hessian_error(w, h)
+    weighted = all > 0 and hessian_error(off, h) / all or 0
   end
   return {
     layer = item.row.layer, weight = item.row.weight, solver = item.row.solver,

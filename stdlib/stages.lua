@@ -261,6 +261,8 @@ function M.walk(model, samples, opts)
   for _, site in ipairs(order) do
     local originals = beside and gather(beside, site)
     local inputs = gather(walk, site)
+    -- What was packed for the layers between two sites has served: no sample comes back to them.
+    if opts.at then core.drop_copies() end
     if site.output then
       opts.at_output(site.names[1], inputs)
     else
