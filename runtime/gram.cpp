@@ -11,8 +11,7 @@
 namespace wane {
 namespace {
 
-constexpr int64_t kStrip =
-    256; // columns of one product: what lies above the diagonal of a strip is computed in vain
+constexpr int64_t kStrip = 256; // columns of a product: what is above the diagonal there is computed in vain
 
 // Eight rows of eight 16-bit words at x become eight columns at out. SSE2 is part of every x86-64.
 void transpose_block(const uint16_t* x, int64_t x_stride, uint16_t* out, int64_t out_stride) {
@@ -39,21 +38,29 @@ void transpose_block(const float* x, int64_t x_stride, float* out, int64_t out_s
     for (int t = 0; t < 8; t++) out[c * out_stride + t] = x[t * x_stride + c];
 }
 
-// out [channels, tokens] (rows `stride` apart) from rows [tokens, channels], in blocks that stay in cache.
+// out [channels, tokens] (rows `stride` apart) from rows [tokens, channels]. A square goes through a buffer
+// of its own: rows of the result often lie a power of two apart, in the same few places of a cache.
 template <class E> void transpose_into(const E* x, int64_t tokens, int64_t channels, E* out, int64_t stride) {
-  constexpr int64_t kBlock = 8, kChannels = 32;
+  constexpr int64_t kBlock = 8, kChannels = 32, kTokens = 64;
   parallel_parts((channels + kChannels - 1) / kChannels, [&](int64_t part, int) {
-    const int64_t first = part * kChannels, last = std::min(channels, first + kChannels);
-    for (int64_t t = 0; t < tokens; t += kBlock)
-      for (int64_t c = first; c < last; c += kBlock) {
-        if (t + kBlock <= tokens && c + kBlock <= last) {
-          transpose_block(x + t * channels + c, channels, out + c * stride + t, stride);
-          continue;
+    const int64_t first = part * kChannels, width = std::min(channels - first, kChannels);
+    alignas(64) E square[kChannels * kTokens];
+    for (int64_t t = 0; t < tokens; t += kTokens) {
+      const int64_t deep = std::min(tokens - t, kTokens);
+      const E* from = x + t * channels + first;
+      for (int64_t c = 0; c < width; c += kBlock)
+        for (int64_t i = 0; i < deep; i += kBlock) {
+          if (i + kBlock <= deep && c + kBlock <= width) {
+            transpose_block(from + i * channels + c, channels, square + c * kTokens + i, kTokens);
+            continue;
+          }
+          for (int64_t u = c; u < std::min(width, c + kBlock); u++)
+            for (int64_t v = i; v < std::min(deep, i + kBlock); v++)
+              square[u * kTokens + v] = from[v * channels + u];
         }
-        for (int64_t i = c; i < std::min(last, c + kBlock); i++)
-          for (int64_t j = t; j < std::min(tokens, t + kBlock); j++)
-            out[i * stride + j] = x[j * channels + i];
-      }
+      for (int64_t c = 0; c < width; c++)
+        std::memcpy(out + (first + c) * stride + t, square + c * kTokens, size_t(deep) * sizeof(E));
+    }
   });
 }
 
