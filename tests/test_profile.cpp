@@ -133,8 +133,10 @@ TEST_CASE("profile: every cause of a flush is told") {
         == FlushCause::shared);
   size_t ceiling = memory_ceiling();
   CHECK(cause([&] {
-          Tensor big = random({256, 256}), other = random({256, 256}, 2);
-          set_memory_ceiling(memory_use().live + 700000);
+          int64_t n = 256; // two of these are more than a quarter of the ceiling, whatever else is alive
+          while (size_t(n * n * 4) < memory_use().live) n *= 2;
+          Tensor big = random({n, n}), other = random({n, n}, 2);
+          set_memory_ceiling(memory_use().live + size_t(n * n * 12));
           Tensor y = map(Op::add, big, other);
           for (int i = 0; i < 3; ++i) y = map(Op::add, y, big);
         })

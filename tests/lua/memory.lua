@@ -73,7 +73,7 @@ end)
 
 -- What is no operation: files, the terminal, the session's own tables, downloads; and what has cases below.
 local NO_OPERATION = {}
-for word in ([[append attached cache checkpoint deviation document exists fail fetch file_bytes flush function_info help is_folder
+for word in ([[append attached cache checkpoint deviation document exists fail fetch file_bytes flush function_info gram help is_folder
   layer_key list metatable method mkdir model_fetch note profile_report progress publish read regex
   rivals rival_lapack rival_matmul rival_products in_folder rotate set_fusing set_threads sha256_file sweep tokenizer trace
   writer attach remove rename copy link]]):gmatch "%S+" do NO_OPERATION[word] = true end
@@ -111,6 +111,11 @@ case("nothing leaks: operators, slices, buffers, caches, freed and closed tensor
     trace = function() return core.trace(function(t) return t:abs() * 2 end, x) end,
     quantized = function() return wane.int:quantize(x):dequantize() end,
     rotate = function() return core.rotate(x, nil, 4) end,
+    gram = function()
+      local sum = core.gram(true, true)
+      sum:add(x, x)
+      return sum:square_mean() + sum:cross_mean()
+    end,
     sweep = function() return (wane.sweep(x, core.eye(4), wane.int { bits = 4 })):dequantize() end,
     failure = function()
       local y = x + 1
