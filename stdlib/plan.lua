@@ -1,5 +1,6 @@
 -- The plan: what rules will do to each layer of a model, seen before anything is computed: scheme, the rule and line
 -- that set each field, the rules it beat, bytes, kernel, the formats that can hold it; and all problems at once.
+local calibrate = require "wane.calibrate"
 local core = require "wane.core"
 local fold = require "wane.fold"
 local format = require "wane.format"
@@ -215,16 +216,30 @@ local function beaten_words(fields)
   return table.concat(words, ", ")
 end
 
+-- A solver that learns from a layer's inputs needs a layer that has some, and one weight has one solver.
+local function solver_problem(chosen, layer)
+  if type(chosen.weight) == "string" then return end
+  local class = value.class(chosen.solver)
+  if class.user and not class.methods.solve then return ("solver '%s' has no solve"):format(class.name) end
+  if #calibrate.needs(chosen) == 0 then return end
+  local who = #solvers.needs(chosen.solver) > 0 and "solver = " .. tostring(chosen.solver)
+    or "weight = " .. tostring(chosen.weight)
+  if layer.class ~= "Linear" then
+    return ("%s learns from the inputs of a Linear; this layer is of class %s"):format(who, layer.class)
+  end
+  if layer._tied then
+    return ("%s learns from this layer's inputs, but its weight is %s's too; rtn serves both"):format(
+      who, layer._tied.name)
+  end
+end
+
 local function check_layer(layer, chosen, fields, add)
   local function problem(field, text)
     if text then add(text, layer.name, fields[field] and fields[field].rule) end
   end
   problem("weight", weight_problem(chosen.weight, layer))
   problem("input", input_problem(chosen.input, layer))
-  local class = value.class(chosen.solver)
-  if class.user and not class.methods.solve and type(chosen.weight) ~= "string" then
-    problem("solver", ("solver '%s' has no solve"):format(class.name))
-  end
+  problem("solver", solver_problem(chosen, layer))
 end
 
 -- Tied layers share one tensor. A weight field that only one of them has is the other's too; two different ones are

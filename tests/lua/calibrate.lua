@@ -348,3 +348,38 @@ case("solvers that are not whole", function()
   fails(function() Empty.solve = 3 end, "empty: solve is a number, expected a function")
   fails(function() wane.solver(3) end, "wane.solver: name is a number, expected a string")
 end)
+
+-- -- plans and ranges -------------------------------------------------------------------------------------------
+
+case("what cannot learn from its inputs is a problem of the plan", function()
+  local tied = wane.model("LlamaForCausalLM", {
+    vocab_size = 40, hidden_size = 32, intermediate_size = 48, num_hidden_layers = 1, num_attention_heads = 2,
+    num_key_value_heads = 1, head_dim = 16, rms_norm_eps = 1e-6, rope_theta = 1e4, tie_word_embeddings = true,
+    hidden_act = "silu", max_position_embeddings = 64,
+  })
+  local text = tied:generate { samples = 2, length = 20 }
+  fails(function() wane.quantize(tied, rules(wane.gptq, int4, "Linear"), text) end,
+        "lm_head: solver = gptq learns from this layer's inputs, but its weight is embed_tokens's too; rtn serves both")
+  fails(function() wane.quantize(tied, rules(wane.gptq, int4, "Embedding"), text) end,
+        "embed_tokens: solver = gptq learns from the inputs of a Linear; this layer is of class Embedding")
+  fails(function() wane.quantize(tied, rules(wane.rtn, int4 { observer = wane.imatrix }, "Embedding"), text) end,
+        "embed_tokens: weight = int4 g16 imatrix learns from the inputs of a Linear; this layer is of class Embedding")
+  check(not wane.quantize(tied, rules(wane.rtn, int4, "Linear"), text):same(tied))
+  fails(function() wane.quantize(base, rules(wane.gptq, int4 { observer = wane.block_mse }), calib) end,
+        "observer block_mse is for inputs; a weight has wane.mse or wane.imatrix")
+end)
+
+case("block_mse takes the range whose rounding changes the block's output least", function()
+  local static = wane.int { bits = 3, per = "tensor", observer = wane.minmax }
+  local function off(observer)
+    local model = wane.quantize(base, wane.rules {
+      { "layers.1.mlp.down_proj", input = static { observer = observer } } }, calib)
+    local d = model "layers.1":output(calib) - base "layers.1":output(calib)
+    return d:square():mean()
+  end
+  local best = off(wane.block_mse)
+  check(best > 0 and best <= off(wane.minmax) * (1 + 1e-6), "not behind the whole range")
+  check(best <= off(wane.percentile { p = 99 }) * 1.1, "not behind a range that is merely cut")
+  fails(function() wane.quantize(base, wane.rules { { "lm_head", input = static { observer = wane.block_mse } } }, calib) end,
+        "lm_head: observer block_mse compares the outputs of blocks; this layer is in none")
+end)
