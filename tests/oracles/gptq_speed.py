@@ -85,12 +85,15 @@ def compare(options, shape):
           f"{min(theirs) / min(ours):.2f} times faster; medians {sorted(theirs)[len(theirs) // 2]:.3f} s and "
           f"{sorted(ours)[len(ours) // 2]:.3f} s", flush=True)
     if options.cpu:
-        started = time.process_time()
-        solve(w, h)
-        cpu = time.process_time() - started
-        # What a second and a third solve add is what one takes without setup.
-        own = (wane(options, shape, 3)[1] - wane(options, shape, 1)[1]) / 2
-        print(f"  CPU time of one solve: torch {cpu:.3f} s, wane {own:.3f} s, {cpu / own:.2f}", flush=True)
+        theirs, ours = [], []
+        for _ in range(options.rounds):
+            started = time.process_time()
+            solve(w, h)
+            theirs.append(time.process_time() - started)
+            # What a second and a third solve add is what one takes without setup.
+            ours.append((wane(options, shape, 3)[1] - wane(options, shape, 1)[1]) / 2)
+        cpu, own = sorted(theirs)[options.rounds // 2], sorted(ours)[options.rounds // 2]
+        print(f"  CPU time of one solve, medians: torch {cpu:.3f} s, wane {own:.3f} s, {cpu / own:.2f}", flush=True)
 
 
 if __name__ == "__main__":
