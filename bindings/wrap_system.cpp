@@ -153,6 +153,8 @@ int check(Args&) { return check_interrupt(), 0; }
 // What the suite compares with: it shows in no bit.
 int drop(Args&) { return drop_copies(std::numeric_limits<size_t>::max()), 0; }
 
+int collect_young(Args& a) { return lua_gc(a.L, LUA_GCSTEP, 0), 0; }
+
 int set_threads(Args& a) {
   const int before = thread_count();
   set_thread_count(int(a.integer("threads")));
@@ -207,6 +209,7 @@ Method functions[] = {
     {"memory", memory, "() -> { live, cached, peak, ceiling, resident, resident_peak }", "Bytes.",
      Kind::plain},
     {"environment", environment, "(name) -> text or nil", "An environment variable.", Kind::plain},
+    {"collect_young", collect_young, "()", "Collects what was made since the last collection.", Kind::plain},
     {"drop_copies", drop, "()", "Lets go of copies that can be made again: packed weights, decoded tables.",
      Kind::plain},
     {"check_interrupt", check, "()", "Raises after Ctrl-C.", Kind::plain},

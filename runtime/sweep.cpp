@@ -1,7 +1,10 @@
 #include "runtime/sweep.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+
+#include "runtime/cpu/pool.h"
 
 #include "runtime/profile.h"
 
@@ -51,11 +54,20 @@ Tensor float_matrix(const char* name, const Tensor& x, DType dtype) {
 // What lies below the diagonal is never read: whoever has something there means another matrix.
 template <class T> void check_upper(const char* name, const Tensor& u) {
   const int64_t n = u.shape()[0];
-  for (int64_t i = 1; i < n; i++)
-    for (int64_t j = 0; j < i; j++)
-      if (const auto below = double(u.data<T>()[i * n + j]); below != 0)
-        throw error("sweep: {}[{}, {}] is {}, expected an upper triangle", name, i + 1, j + 1, below)
-            .note(name, describe(u));
+  const T* all = u.data<T>();
+  std::atomic<int64_t> first{n}; // the first row with something below
+  parallel_parts(n, [&](int64_t i, int) {
+    bool clean = true;
+    for (int64_t j = 0; j < i; j++) clean &= all[i * n + j] == 0;
+    if (clean) return;
+    for (int64_t seen = first.load(); i < seen && !first.compare_exchange_weak(seen, i);) {
+    }
+  });
+  if (first == n) return;
+  const T* row = all + first * n;
+  const int64_t j = std::find_if(row, row + first, [](T x) { return !(x == 0); }) - row;
+  throw error("sweep: {}[{}, {}] is {}, expected an upper triangle", name, first + 1, j + 1, double(row[j]))
+      .note(name, describe(u));
 }
 
 Tensor triangle(const char* name, const Tensor& x, DType dtype, int64_t columns) {
@@ -171,7 +183,8 @@ void Sweep::advance(int64_t count, const SweepQuantizer& quantizer, std::span<co
   }
   if (count == 0 || rows_ == 0) return;
   WorkSpan span("sweep");
-  const double ahead = double(columns_ - position()) - double(count) / 2; // columns that one column's error reaches
+  const double ahead =
+      double(columns_ - position()) - double(count) / 2; // columns that one column's error reaches
   span.bytes(2.0 * double(rows_ * count) * double(size_of(dtype_)));
   span.product(2.0 * double(rows_ * count) * ahead);
   if (auto bad = tiles_->advance(count, quantizer.maps(), given))

@@ -203,6 +203,7 @@ local function gather(walk, site)
         { notes = { { "order", "that of a forward of one token; it may not depend on the text" } } })
     end
     for row, sample in ipairs(batch.rows) do inputs[sample] = rows_of(x, row) end
+    core.collect_young() -- what the batch left behind is large and young
   end
   return inputs
 end
@@ -262,7 +263,10 @@ function M.walk(model, samples, opts)
     local originals = beside and gather(beside, site)
     local inputs = gather(walk, site)
     -- What was packed for the layers between two sites has served: no sample comes back to them.
-    if opts.at then core.drop_copies() end
+    if opts.at then
+      core.drop_copies()
+      collectgarbage()
+    end
     if site.output then
       opts.at_output(site.names[1], inputs)
     else

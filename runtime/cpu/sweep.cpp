@@ -22,7 +22,7 @@ const SweepTable& sweep_kernels() {
 namespace {
 
 constexpr int64_t kLanes = 128, kLaneStep = 16; // rows of a tile, at most and in steps of
-constexpr int64_t kBlock = 128, kSubBlock = 32; // columns brought up to date together
+constexpr int64_t kBlock = 256, kSubBlock = 32; // columns brought up to date together
 constexpr int64_t kRowsAtOnce = 8; // of a transposition: rows a power of two apart share cache sets
 
 // A quantizer's program on one tile: which slot is what, and room for its registers.
