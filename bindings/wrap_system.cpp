@@ -153,6 +153,19 @@ int check(Args&) { return check_interrupt(), 0; }
 // What the suite compares with: it shows in no bit.
 int drop(Args&) { return drop_copies(std::numeric_limits<size_t>::max()), 0; }
 
+// An error that was caught goes on with one more note; what is no error of ours goes on as it is.
+int raise_with(Args& a) {
+  const int problem = a.take();
+  auto label = std::string(a.string("label")), text = std::string(a.string("text"));
+  if (auto* value = test_object<ErrorValue>(a.L, problem)) {
+    Error e = value->error;
+    if (e.fault() != Fault::interrupted) e.note(label, text);
+    throw e;
+  }
+  lua_pushvalue(a.L, problem);
+  return lua_error(a.L);
+}
+
 int collect_young(Args& a) { return lua_gc(a.L, LUA_GCSTEP, 0), 0; }
 
 int set_threads(Args& a) {
@@ -209,6 +222,8 @@ Method functions[] = {
     {"memory", memory, "() -> { live, cached, peak, ceiling, resident, resident_peak }", "Bytes.",
      Kind::plain},
     {"environment", environment, "(name) -> text or nil", "An environment variable.", Kind::plain},
+    {"raise_with", raise_with, "(error, label, text)", "Raises a caught error again, with a note.",
+     Kind::plain},
     {"collect_young", collect_young, "()", "Collects what was made since the last collection.", Kind::plain},
     {"drop_copies", drop, "()", "Lets go of copies that can be made again: packed weights, decoded tables.",
      Kind::plain},

@@ -2338,7 +2338,7 @@ wane.rtn = {}
 wane.gptq = {}
 
 --- A solver of one's own: S.needs = { observers }, function S:solve(w, quantizer, seen) gives a quantized tensor of w's shape.
---- quantizer.group_size is always set (per channel: in); seen.hessian and so on are the results of needs; layers that share an input and a scheme come stacked, as one w.
+--- quantizer.group_size is set also where a row is one group (per channel: in), not per tensor; seen.hessian and so on are the results of needs; layers that share an input and a scheme come stacked, as one w.
 --- - shapes: w [out, in]
 --- - dtypes: f32
 --- - errors: a result that is no quantized tensor of w's shape

@@ -21,7 +21,7 @@ Input input_of(const Traced& traced, size_t index, const Tensor& weight, std::sp
   const Tensor& leaf = traced.leaves[index];
   const Node& node = *leaf.node();
   if (traced.program.is_table(int(index))) return {.kind = Kind::table, .count = leaf.count()};
-  if (node.buffer == weight.node()->buffer) return {.kind = Kind::weight};
+  if (node.buffer == weight.node()->buffer && leaf.count() == weight.count()) return {.kind = Kind::weight};
   for (size_t p = 0; p < params.size(); p++)
     if (node.buffer == params[p].node()->buffer) {
       if (leaf.count() == params[p].shape()[0])

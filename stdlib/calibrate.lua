@@ -79,9 +79,11 @@ local function wants_block(row)
   return is_quantizer(row.input) and inputs.is_static(row.input) and value.class(row.input.observer).by_block
 end
 
--- What a block gives for each of its held inputs when this layer's input is rounded by `entry` (false: not at all).
-local function block_outputs(model, block, layer, entry, held)
-  local run = model:_derive { [layer] = { input = entry } }(block)
+-- What a block gives for each of its held inputs when the input of these layers is rounded by `entry` (false: not).
+local function block_outputs(model, block, layers, entry, held)
+  local changes = {}
+  for _, name in ipairs(layers) do changes[name] = { input = entry } end
+  local run = model:_derive(changes)(block)
   local outputs = {}
   for i, x in ipairs(held) do
     local cache = caches.transient()
@@ -93,16 +95,19 @@ end
 
 -- The range p * (lo, hi) of a static input whose rounding changes the block's output least, over coarse factors, then
 -- finer ones around the best (PrefixQuant's search, Chen et al. 2024). held: inputs of the block.
-local function block_range(q, xs, model, block, layer, held)
+local function block_range(q, xs, model, block, layers, held)
   local lo, hi = observers.extremes(xs, inputs.rows(q))
-  local exact = block_outputs(model, block, layer, false, held)
+  if not (lo:isfinite():all() and hi:isfinite():all()) then
+    core.fail(("observer 'block_mse': %s: NaN or Inf in its input, %s"):format(layers[1], inputs.first_bad(xs)))
+  end
+  local exact = block_outputs(model, block, layers, false, held)
   local tried, best, least = {}, 1, math.huge
   local function try(p)
     local key = math.floor(p / FINE + 0.5)
     if p < LEAST - 1e-9 or p > 1 + 1e-9 or tried[key] then return end
     tried[key] = true
     local entry, off = inputs.static(q, lo * p, hi * p), 0
-    for i, y in ipairs(block_outputs(model, block, layer, entry, held)) do
+    for i, y in ipairs(block_outputs(model, block, layers, entry, held)) do
       off = off + (y:to "f32" - exact[i]:to "f32"):square():sum()
     end
     if off < least then best, least = p, off end
@@ -135,8 +140,11 @@ local function input_entries(work, model, xs, current, held)
         if other.q == q then item.entry = other.entry end
       end
       if not item.entry and wants_block(item.row) then
-        local block = block_of(item.row.layer)
-        item.entry = inputs.static(q, block_range(q, xs, current(), block, item.row.layer, held[block]))
+        local block, layers = block_of(item.row.layer), {}
+        for _, other in ipairs(work) do
+          if other.row.input == q then layers[#layers + 1] = other.row.layer end
+        end
+        item.entry = inputs.static(q, block_range(q, xs, current(), block, layers, held[block]))
       end
       item.entry = item.entry or inputs.static(q, range_of(q, xs, item.row.layer))
       made[#made + 1] = { q = q, entry = item.entry }
@@ -225,11 +233,6 @@ end
 
 -- -- solving ----------------------------------------------------------------------------------------------------
 
-local function stack_key(item) -- items of one site that are solved as one weight
-  if item.row.weight.per == "tensor" then return item end
-  return nil
-end
-
 -- Groups of items that share rounding, scheme and solver, in model order.
 local function grouped(work, same)
   local groups = {}
@@ -253,7 +256,7 @@ local function same_rounding(a, b)
 end
 
 local function same_scheme(a, b)
-  return a.row.weight == b.row.weight and a.row.solver == b.row.solver and not stack_key(a)
+  return a.row.weight == b.row.weight and a.row.solver == b.row.solver and a.row.weight.per ~= "tensor"
 end
 
 local function check_finite(name, w)
@@ -272,21 +275,26 @@ local function check_params(name, packed)
   end
 end
 
--- A solver is told the columns that share parameters, whatever the granularity is called.
-local function told(q, columns)
-  if q.group_size or q.per == "tensor" then return q end
-  return q { group_size = columns }
+-- A solver is told the columns that share parameters, whatever the granularity is called, and what was seen.
+local function told(q, columns, seen)
+  return quantizer.teach(q, { group_size = q.per ~= "tensor" and not q.group_size and columns or nil }, seen)
+end
+
+-- The solver's work; what goes wrong in it names the layers.
+local function solved(solver, w, q, seen, names)
+  local good, packed, info = pcall(solver.solve, solver, w, q, seen)
+  if not good then core.raise_with(packed, "solving", fold.text(names)) end
+  return packed, info
 end
 
 -- Whether codes and parameters of one mean the same to the other, whatever found the range.
 local function same_codes(a, b, columns)
   local class = value.class(a)
   if class ~= value.class(b) then return false end
-  a, b = told(a, columns), told(b, columns)
   for _, key in ipairs(class.order) do
-    if key ~= "observer" and key ~= "per" and a[key] ~= b[key] then return false end
+    if key ~= "observer" and key ~= "per" and key ~= "group_size" and a[key] ~= b[key] then return false end
   end
-  return (a.per == "tensor") == (b.per == "tensor")
+  return (a.per == "tensor") == (b.per == "tensor") and (a.group_size or columns) == (b.group_size or columns)
 end
 
 local function check_solution(solver, q, packed, w, names)
@@ -358,7 +366,7 @@ function calibrate.solve(items, model, seen, tokens)
     check_finite(names[i], exact[i])
   end
   local w = #exact > 1 and core.flush(core.concat(exact, 1)) or exact[1]
-  local packed, info = row.solver:solve(w, told(row.weight, w.shape[2]), seen)
+  local packed, info = solved(row.solver, w, told(row.weight, w.shape[2], seen), seen, names)
   check_solution(row.solver, row.weight, packed, w, names)
   if type(info) ~= "table" then info = {} end
   info.tokens = tokens
@@ -442,7 +450,7 @@ function calibrate.walk(model, given, rows, samples, changes, metrics)
         local learned = lessons(rounded_samples(entry, xs), changed and x0s or nil, solve[1].row.layer)
         for _, items in ipairs(grouped(solve, same_scheme)) do
           local seen, tokens = learned(items[1].row)
-          few_tokens(few, site.names, tokens, xs[1].shape[2])
+          if seen.hessian then few_tokens(few, site.names, tokens, xs[1].shape[2]) end
           for _, measured_row in ipairs(calibrate.solve(items, model, seen, tokens)) do
             metrics[measured_row.layer] = measured_row
           end

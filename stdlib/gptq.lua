@@ -81,22 +81,23 @@ local function triangle(h, diagonal, order, share, mean)
     RAISES, math.max(share, LEAST) * FACTOR ^ RAISES), { notes = { { "first", first } } })
 end
 
-local FACTORS = {} -- a site's factorisations, kept with what was seen
+-- Factorisations by Hessian, so that all weights on one input share them for as long as the Hessian lives.
+local kept_factors = setmetatable({}, { __mode = "k" })
 
 -- What all weights on one input share: { order, inverse order, u, damp, dead, deviation }.
 local function factored(self, q, seen)
-  local kept = seen[FACTORS] or {}
-  seen[FACTORS] = kept
+  local kept = kept_factors[seen.hessian] or {}
+  kept_factors[seen.hessian] = kept
   local size = self.act_order == "group" and q.group_size or 0
   local key = ("%s %d %.17g %s"):format(self.act_order, size, self.damp, tostring(self.spikes))
-  if kept[key] then return kept[key] end
+  if kept[key] and kept[key].calm == seen.calm then return kept[key] end
   local h = seen.hessian
   local diagonal = core.flush(h:diag())
   local calm = self.spikes and seen.calm and core.flush(seen.calm:to(h.dtype)):reshape { -1 } or nil
   local order = order_of(self, weights_of(diagonal, calm), q)
   local u, damp, deviation = triangle(h, diagonal, order, self.damp, (calm or diagonal):mean())
   kept[key] = {
-    order = order, back = order and order:argsort(1), u = u, damp = damp, deviation = deviation,
+    order = order, back = order and order:argsort(1), u = u, damp = damp, deviation = deviation, calm = seen.calm,
     dead = math.tointeger(diagonal:eq(0):to "f32":sum()), diagonal = diagonal,
   }
   return kept[key]
@@ -118,6 +119,7 @@ end
 local WHERE = "wane.gptq:solve"
 
 local function check_moments(what, m, n)
+  if not core.is_tensor(m) then core.fail(("%s: %s a %s, expected a tensor"):format(WHERE, what, type(m))) end
   if #m.shape ~= 2 or m.shape[1] ~= n or m.shape[2] ~= n then
     core.fail(("%s: %s [%s], expected [%d x %d] for w's %d columns"):format(
       WHERE, what, table.concat(m.shape, " x "), n, n, n))
@@ -134,22 +136,44 @@ local function check_given(w, q, seen)
   end
   check_moments("the hessian is", h, w.shape[2])
   if seen.cross then check_moments("the cross moments are", seen.cross, w.shape[2]) end
+  if seen.calm and not core.is_tensor(seen.calm) then
+    core.fail(("%s: calm is a %s, expected a tensor"):format(WHERE, type(seen.calm)))
+  end
   if seen.calm and seen.calm:reshape { -1 }.shape[1] ~= w.shape[2] then
     core.fail(("%s: calm is [%s], expected [%d x 1]"):format(WHERE, table.concat(seen.calm.shape, " x "), w.shape[2]))
   end
-  if not core.flush(h:isfinite()):all() then core.fail(WHERE .. ": the hessian has NaN or Inf") end
+  for _, name in ipairs { "hessian", "cross", "calm" } do
+    if seen[name] and not core.flush(seen[name]:isfinite()):all() then
+      core.fail(("%s: the %s NaN or Inf"):format(WHERE, name == "cross" and "cross moments have" or name .. " has"))
+    end
+  end
+end
+
+local OWN = { hessian = true, cross = true, calm = true }
+
+-- What the quantizer is told of the inputs: all that was seen but the solver's own moments, and the mean square.
+local function about_inputs(seen, f)
+  local about = {}
+  for name, result in pairs(seen) do
+    if not OWN[name] then about[name] = result end
+  end
+  about.mean_square = about.mean_square or f.diagonal
+  return about
 end
 
 -- w [out, in], f32 (f64 where both it and the Hessian are); seen: hessian [in, in], and where they are known cross
--- [in, in] and calm [in, 1], the mean square of each channel without spikes. Returns the quantized tensor and { damp, dead, deviation, loss } of the solve.
+-- [in, in] and calm [in, 1], the mean square of each channel without spikes; what else is in it reaches the quantizer's
+-- fit. Returns the quantized tensor and { damp, dead, deviation, loss } of the solve.
 function gptq.solve(self, w, q, seen)
   check_given(w, q, seen)
+  if w.shape[1] == 0 or w.shape[2] == 0 then return q:quantize(w), { dead = 0, loss = 0 } end
   local f = factored(self, q, seen)
-  local aim = core.flush(w.dtype == "f64" and w or w:to "f32")
+  local wide = w.dtype == "f64" and seen.hessian.dtype == "f64"
+  local aim = core.flush(wide and w or w:to "f32")
   if self.precorrect > 0 and seen.cross then
     aim = corrected(aim, seen.hessian, seen.cross, f, self.precorrect)
   end
-  local about = { mean_square = seen.mean_square or f.diagonal }
+  local about = about_inputs(seen, f)
   local params
   if self.act_order == "static" then params = (quantizer.fit_matrix(q, aim:to "f32", about)) end
   local state, used = sweep.run(aim, f.u, q, { order = f.order, params = params, seen = about })

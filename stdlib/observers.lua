@@ -313,6 +313,9 @@ local OPEN = { init = true, see = true, result = true, needs = true }
 -- wane.observer(name, { per =, ... }): init, see and result are assigned to it.
 function observers.own(name, options)
   if type(name) ~= "string" then core.fail(("wane.observer: name is a %s, expected a string"):format(type(name))) end
+  if value.is(observers[name], "observer") then
+    core.fail(("wane.observer: '%s' is built in; results go by the name, so it needs another"):format(name))
+  end
   options = options or {}
   local order, defaults = { "per" }, {}
   for _, key in ipairs(value.own_options("wane.observer", options, { per = true })) do order[#order + 1] = key end
@@ -428,6 +431,9 @@ function observers.range(q, x, whole, seen)
   if class.unsupported then core.fail("not supported yet: wane." .. class.name) end
   if not class.range then
     core.fail(("%s: observer %s gives no range; expected one such as wane.mse"):format(tostring(q), class.name))
+  end
+  if class.by_block then
+    core.fail(("%s: observer %s is for inputs; a weight has wane.mse or wane.imatrix"):format(tostring(q), class.name))
   end
   if class.user and whole then x, whole = x:reshape { 1, -1 }, false end
   local self = value.instance(observer, {

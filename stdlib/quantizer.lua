@@ -286,8 +286,20 @@ local function given_params(q, what, params)
   return params
 end
 
+-- What wane.quantize learned of the inputs for the quantizer that it hands to a solver, so that a fit in there knows it.
+local learned = setmetatable({}, { __mode = "k" })
+function quantizer.learned(q) return learned[q] end
+
+-- A variant of q with these options that knows `seen`.
+function quantizer.teach(q, options, seen)
+  local taught = q(options)
+  learned[taught] = seen
+  return taught
+end
+
 -- Live parameters, and the rows and range they were fitted on.
 function quantizer.fit_matrix(q, w, seen)
+  seen = seen or learned[q]
   local x, whole = quantizer.rows(q, matrix(q, "fit", w))
   x = core.flush(x:to "f32")
   local lo, hi

@@ -22,7 +22,11 @@ end
 
 -- w: [out, in]; returns a quantized tensor of w's shape and dtype.
 solvers.rtn = define("rtn", {}, {
-  solve = function(_, w, quantizer, seen) return quantizer:quantize(w, seen) end,
+  solve = function(_, w, quantizer, seen)
+    options.arg("wane.rtn:solve", 1, "w", w, "tensor")
+    options.arg("wane.rtn:solve", 2, "quantizer", quantizer, "quantizer")
+    return quantizer:quantize(w, seen)
+  end,
 })
 
 solvers.gptq = define("gptq", { { "damp", 0.01 }, { "act_order", "static" }, { "precorrect", 0.5 }, { "spikes", 64 } },
@@ -58,6 +62,9 @@ end
 -- wane.solver(name, options): a solver of the user's own; solve and needs are assigned to it.
 function solvers.own(name, options)
   if type(name) ~= "string" then core.fail(("wane.solver: name is a %s, expected a string"):format(type(name))) end
+  if value.is(solvers[name], "solver") then
+    core.fail(("wane.solver: '%s' is built in; give another name"):format(name))
+  end
   options = options or {}
   local defaults = {}
   local order = value.own_options("wane.solver", options, {})

@@ -54,6 +54,17 @@ local function seen_of_group(q, seen, columns, rows)
   return quantizer.seen_rows(q, met, { rows, q.group_size })
 end
 
+-- A scale beyond its stored dtype would make every code of its row nonsense.
+local function check_fitted(q, params)
+  for name, p in pairs(params) do
+    if not core.flush(p:isfinite()):all() then
+      core.fail(("%s: '%s' is not finite in %s"):format(q.name, name, name == "zero" and q.zero_dtype or q.scale_dtype),
+                { hint = 'scale_dtype = "bf16" or "f32" has a wider range' })
+    end
+  end
+  return params
+end
+
 local function fit_group(q, x, seen)
   local lo, hi
   if q.observer or not value.class(q).user then lo, hi = observers.range(q, x, false, seen) end
@@ -79,7 +90,7 @@ local function sweep_groups(state, q, w, order, seen)
     local met = order and order[{ { first, first + size - 1 } }] or core.arange(first, first + size - 1)
     local x = core.flush(state:next_columns(size):to "f32")
     local params = fit_group(q, x, seen_of_group(q, seen, met, rows))
-    local maps, names = traced(q, params, w.dtype)
+    local maps, names = traced(q, check_fitted(q, params), w.dtype)
     state:advance(size, maps, in_order(params, names))
     parts[g] = params
   end
@@ -141,6 +152,7 @@ function sweep.run(w, u, q, given)
     params = quantizer.fit_matrix(q, w, given.seen)
   end
   if params then
+    check_fitted(q, params)
     local maps, names = traced(q, params, w.dtype)
     state:advance(w.shape[2], maps, in_order(params, names), q.group_size)
     return state, params
@@ -182,7 +194,9 @@ function sweep.sweep(w, u, q, given)
     options.arg(where, nil, "second", set.second, "tensor")
     check_matrix(where, "second", set.second)
   end
+  if w.shape[1] == 0 or w.shape[2] == 0 then return q:quantize(w), core.zeros(w.shape, { dtype = "f32" }) end
   local exact = w.dtype == "f64" and w or w:to "f32"
+  set.seen = quantizer.learned(q)
   local state, params = sweep.run(core.flush(exact), u, q, set)
   return q:pack(state:codes(), params, w.dtype), state:errors()
 end

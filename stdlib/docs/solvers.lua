@@ -20,7 +20,7 @@ return {
     { "solver(name, { ... }) -> solver",
       "A solver of one's own: S.needs = { observers }, function S:solve(w, quantizer, seen) gives a "
         .. "quantized tensor of w's shape.\n"
-        .. "quantizer.group_size is always set (per channel: in); seen.hessian and so on are the results of "
+        .. "quantizer.group_size is set also where a row is one group (per channel: in), not per tensor; seen.hessian and so on are the results of "
         .. "needs; layers that share an input and a scheme come stacked, as one w.", shapes = "w [out, in]",
       dtypes = "f32", errors = "a result that is no quantized tensor of w's shape",
       example = "Plain = wane.solver(\"plain\", { scale = 1 })\n"

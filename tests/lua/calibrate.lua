@@ -383,3 +383,57 @@ case("block_mse takes the range whose rounding changes the block's output least"
   fails(function() wane.quantize(base, wane.rules { { "lm_head", input = static { observer = wane.block_mse } } }, calib) end,
         "lm_head: observer block_mse compares the outputs of blocks; this layer is in none")
 end)
+
+case("a quantizer's needs reach its fit inside every solver", function()
+  local Q = wane.quantizer("needy", { bits = 4 })
+  Q.needs = { wane.absmax }
+  local seen_by = {}
+  function Q:fit(w, seen)
+    check(seen.absmax and seen.absmax.shape[2] == w.shape[2] and seen.absmax.shape[1] == w.shape[1], "cut like w")
+    seen_by[#seen_by + 1] = core.flush(seen.absmax + 0)
+    return { scale = w:absmax(2):clamp(1e-8) / 7 }
+  end
+  function Q:encode(w, p) return (w / p.scale):round():clamp(-8, 7) + 8 end
+  function Q:decode(codes, p) return (codes - 8) * p.scale end
+  local ByHand = wane.solver("by hand", {})
+  ByHand.needs = { wane.hessian }
+  function ByHand:solve(w, quantizer, seen)
+    local u = (seen.hessian + 0.01 * seen.hessian:diag():mean() * wane.eye(w.shape[2])):inverse_upper()
+    return (wane.sweep(w, u, quantizer))
+  end
+  for _, solver in ipairs { wane.rtn, wane.gptq, wane.gptq { act_order = "none" }, ByHand } do
+    seen_by = {}
+    wane.quantize(base, rules(solver, Q { group_size = 16 }, "layers.0.mlp.up_proj"), calib)
+    check(#seen_by > 0, tostring(solver))
+  end
+  local weighed = wane.quantize(base, rules(ByHand, int4 { observer = wane.imatrix }, "layers.0.mlp.up_proj"), calib)
+  check(not weighed "layers.0.mlp.up_proj".weight:same(base "layers.0.mlp.up_proj".weight), "imatrix inside a solver")
+end)
+
+case("what goes wrong in a solver names the layers", function()
+  local huge = base:with("layers.1.mlp.up_proj", { weight = function(layer) return layer.weight:to "f32" * 1e30 end })
+  fails(function() wane.quantize(huge, rules(wane.gptq, wane.int { bits = 4, scale_dtype = "f16" },
+                                             "layers.1.mlp.up_proj"), calib) end,
+        "solving   layers.1.mlp.up_proj")
+  local Broken = wane.solver("broken", {})
+  function Broken:solve() error "no idea" end
+  fails(function() wane.quantize(base, rules(Broken, int4, "layers.0.mlp.up_proj"), calib) end, "no idea")
+end)
+
+case("a solver's table of what was seen is its own", function()
+  local w = wane.randn({ 8, 16 }, { stream = "seen" })
+  local function moments(stream)
+    local x = wane.randn({ 64, 16 }, { stream = stream }) * (wane.arange(1, 16):to "f32")
+    return core.flush(x:t():matmul(x) / 64)
+  end
+  local seen = { hessian = moments "first" }
+  wane.gptq:solve(w, int4, seen)
+  seen.hessian = moments "second"
+  local again = wane.gptq:solve(w, int4, seen)
+  check(again.codes:same(wane.gptq:solve(w, int4, { hessian = seen.hessian }).codes), "the second Hessian, not the first")
+  local names = {}
+  for name in pairs(seen) do names[#names + 1] = name end
+  equal(names, { "hessian" })
+  fails(function() wane.solver("gptq", {}) end, "wane.solver: 'gptq' is built in; give another name")
+  fails(function() wane.observer("hessian", {}) end, "wane.observer: 'hessian' is built in")
+end)
