@@ -22,6 +22,15 @@ int silu(Args& a) {
   Tensor x = a.tensor("a"), y = a.tensor("b");
   return give(a, bench::silu_loop(x, y, a.tensor("c")));
 }
+int mul_add(Args& a) {
+  Tensor x = a.tensor("a"), y = a.tensor("b");
+  return give(a, bench::mul_add_loop(x, y, a.tensor("c")));
+}
+int rows(Args& a) {
+  auto what = std::string(a.string("what"));
+  Tensor x = a.tensor("x");
+  return give(a, bench::row_loop(what, x, a.integer("group", 0)));
+}
 int read(Args& a) { return give(a, bench::read_loop(a.integer("bytes"))); }
 int copy(Args& a) { return give(a, bench::copy_loop(a.integer("bytes"))); }
 int direct(Args& a) {
@@ -63,6 +72,8 @@ Method methods[] = {
 Method functions[] = {
     {"rival_silu", silu, "(a, b, c) -> rival",
      "silu(a) * b + 0.5 c in one hand-written loop with plain stores."},
+    {"rival_mul_add", mul_add, "(a, b, c) -> rival", "a*b + c in one hand-written loop."},
+    {"rival_rows", rows, "(what, x [, group]) -> rival", "A hand-written loop over the rows of x."},
     {"rival_read", read, "(bytes) -> rival", "A loop that reads memory."},
     {"rival_copy", copy, "(bytes) -> rival", "memcpy."},
     {"rival_matmul", direct, "(x, w, packed) -> rival", "x [m, k] by w [n, k] with oneDNN called directly."},

@@ -39,14 +39,46 @@ Tensor touched(const Shape& shape, DType dtype) {
 
 } // namespace
 
-Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c) {
+namespace {
+
+Rival vector_loop(decltype(Loops::silu) loop, const Tensor& a, const Tensor& b, const Tensor& c) {
   Tensor x = a.dense(), y = b.dense(), z = c.dense(), out = touched(a.shape(), DType::f32);
   return {"hand-written loop, plain stores, " + threads_text(), [=] {
             int64_t count = x.count();
             parallel_parts(parts_of(count), [&](int64_t part, int) {
               int64_t at = part * kPart;
-              loops().silu(out.data<float>() + at, x.data<float>() + at, y.data<float>() + at,
-                           z.data<float>() + at, std::min(kPart, count - at));
+              loop(out.data<float>() + at, x.data<float>() + at, y.data<float>() + at, z.data<float>() + at,
+                   std::min(kPart, count - at));
+            });
+          }};
+}
+
+} // namespace
+
+Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c) {
+  return vector_loop(loops().silu, a, b, c);
+}
+Rival mul_add_loop(const Tensor& a, const Tensor& b, const Tensor& c) {
+  return vector_loop(loops().mul_add, a, b, c);
+}
+
+Rival row_loop(const std::string& what, const Tensor& x_in, int64_t group) {
+  Tensor x = x_in.dense(), out = touched(x.shape(), DType::f32);
+  const int64_t rows = x.shape()[0], n = x.shape()[1], each = std::max<int64_t>(1, kPart / n);
+  Tensor w = touched({n}, DType::f32);
+  std::function<void(float*, const float*)> row;
+  if (what == "rms_norm")
+    row = [=](float* to, const float* from) { loops().rms_norm(to, from, w.data<float>(), n); };
+  else if (what == "softmax")
+    row = [=](float* to, const float* from) { loops().softmax(to, from, n); };
+  else if (what == "fake_quant" && group > 0 && n % group == 0)
+    row = [=](float* to, const float* from) { loops().fake_quant(to, from, n, group); };
+  else
+    throw error("rival: no row loop '{}' for groups of {} in rows of {}", what, group, n);
+  return {"hand-written row loop, " + threads_text(), [=] {
+            parallel_parts((rows + each - 1) / each, [&](int64_t part, int) {
+              for (int64_t r = part * each; r < std::min(rows, (part + 1) * each); ++r)
+                row(out.data<float>() + r * n, x.data<float>() + r * n);
             });
           }};
 }

@@ -19,12 +19,17 @@ struct Rival {
 
 // y = silu(a) * b + 0.5 c over f32 vectors, one loop with plain stores.
 Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c);
+// y = a * b + c likewise.
+Rival mul_add_loop(const Tensor& a, const Tensor& b, const Tensor& c);
+// Over the rows of x [rows, n] in f32, a row at a time: "rms_norm", "softmax", or "fake_quant" to 4 bits in
+// groups.
+Rival row_loop(const std::string& what, const Tensor& x, int64_t group);
 // Sums 64-byte lines of `bytes` of memory.
 Rival read_loop(int64_t bytes);
 // memcpy of `bytes`, one part a thread.
 Rival copy_loop(int64_t bytes);
-// x [m, k] by w [n, k] of one dtype (f32, bf16, i8) with oneDNN's own threads and defaults; packed: the weights
-// were put in the layout it asks for, else they are read as they lie. The result is f32, of i8 i32.
+// x [m, k] by w [n, k] of one dtype (f32, bf16, i8) with oneDNN's own threads and defaults; packed: the
+// weights were put in the layout it asks for, else they are read as they lie. The result is f32, of i8 i32.
 Rival direct_matmul(const Tensor& x, const Tensor& w, bool packed);
 // LAPACK's Cholesky of x [n, n] in f32 or f64, and the inverse of its factor if `invert`: the route of
 // cholesky and inverse_upper, in a copy of x. From OpenBLAS, with its own choice of kernels; nothing where it

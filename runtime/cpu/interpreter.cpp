@@ -14,7 +14,7 @@ namespace {
 // Lanes of a tile: small enough that loads of one tile and arithmetic of the next overlap when data comes
 // from memory, larger when everything lies in cache and the calls would show.
 constexpr int64_t kMemoryLanes = 256, kCacheLanes = 512;
-constexpr int64_t kWholeRow = 2048;        // longest row that a tile holds complete
+constexpr int64_t kWholeRow = 8192;        // longest row that a tile holds complete
 constexpr int64_t kPartElements = 1 << 15; // work of one part
 constexpr int64_t kSmall = 1 << 14;        // below this the caller does it alone
 constexpr int64_t kLongRow = 1 << 20;      // from here on the threads share a row that is reduced

@@ -1,4 +1,4 @@
-// What a careful person would write by hand for one expression; see runtime/bench/rivals.h.
+// What a careful person would write by hand for an expression or a row; see runtime/bench/rivals.h.
 #include <cstring>
 
 #include "kernels/math.h"
@@ -25,10 +25,72 @@ void read(const std::byte* data, int64_t bytes) {
   asm volatile("" : : "m"(all));
 }
 
+void mul_add(float* __restrict out, const float* __restrict a, const float* __restrict b,
+             const float* __restrict c, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) out[i] = a[i] * b[i] + c[i];
+}
+
+// Sixteen partial results, folded at the end: what lets a compiler use vectors without reassociating.
+template <class F> float folded(const float* x, int64_t n, float start, F&& join) {
+  float lanes[16];
+  for (float& lane : lanes) lane = start;
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int l = 0; l < 16; ++l) lanes[l] = join(lanes[l], x[i + l]);
+  for (; i < n; ++i) lanes[0] = join(lanes[0], x[i]);
+  return join.fold(lanes);
+}
+struct Squares {
+  float operator()(float sum, float x) const { return sum + x * x; }
+  float fold(const float* lanes) const {
+    float sum = 0;
+    for (int l = 0; l < 16; ++l) sum += lanes[l];
+    return sum;
+  }
+};
+struct Largest {
+  float operator()(float most, float x) const { return x > most ? x : most; }
+  float fold(const float* lanes) const {
+    float most = lanes[0];
+    for (int l = 1; l < 16; ++l) most = lanes[l] > most ? lanes[l] : most;
+    return most;
+  }
+};
+struct Magnitude : Largest {
+  float operator()(float most, float x) const { return Largest::operator()(most, x < 0 ? -x : x); }
+};
+struct Sum : Squares {
+  float operator()(float sum, float x) const { return sum + x; }
+};
+
+void rms_norm(float* __restrict out, const float* __restrict x, const float* __restrict w, int64_t n) {
+  const float scale = 1 / __builtin_sqrtf(folded(x, n, 0, Squares()) / float(n) + 1e-6f);
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * w[i];
+}
+
+void softmax(float* __restrict out, const float* __restrict x, int64_t n) {
+  const float top = folded(x, n, x[0], Largest());
+  for (int64_t i = 0; i < n; ++i) out[i] = wane_exp(x[i] - top);
+  const float scale = 1 / folded(out, n, 0, Sum());
+  for (int64_t i = 0; i < n; ++i) out[i] *= scale;
+}
+
+void fake_quant(float* __restrict out, const float* __restrict x, int64_t n, int64_t group) {
+  for (int64_t at = 0; at < n; at += group) {
+    float scale = folded(x + at, group, 0, Magnitude()) / 15 * 2;
+    scale = scale == 0 ? 1 : scale;
+    for (int64_t i = at; i < at + group; ++i) {
+      const float step = __builtin_rintf(x[i] / scale), low = step < -8 ? -8 : step;
+      out[i] = (low > 7 ? 7 : low) * scale;
+    }
+  }
+}
+
 } // namespace
 
 const bench::Loops& bench_loops() {
-  static const bench::Loops loops{silu, read};
+  static const bench::Loops loops{silu, read, mul_add, rms_norm, softmax, fake_quant};
   return loops;
 }
 

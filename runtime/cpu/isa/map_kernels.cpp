@@ -255,6 +255,20 @@ void lookup(void* out, const void* index, const void* table, int64_t entries, in
 
 // -- reductions
 // ----------------------------------------------------------------------------------------------
+// Vectors wider than the level's registers pass between functions that are all inlined.
+#pragma GCC diagnostic ignored "-Wpsabi"
+template <class T> struct LaneVectorOf {
+  typedef T type __attribute__((vector_size(kReduceLanes * sizeof(T))));
+};
+template <class T> using LaneVector = typename LaneVectorOf<T>::type;
+
+inline __attribute__((always_inline)) LaneVector<float> magnitudes(LaneVector<float> x) {
+  return (LaneVector<float>)((LaneVector<int32_t>)x & 0x7fffffff);
+}
+inline __attribute__((always_inline)) LaneVector<double> magnitudes(LaneVector<double> x) {
+  return (LaneVector<double>)((LaneVector<int64_t>)x & 0x7fffffffffffffff);
+}
+
 template <Reduction r, class T> struct Fold {
   static constexpr bool sums = r == Reduction::sum || r == Reduction::sumsq;
   static inline T start() {
@@ -262,15 +276,18 @@ template <Reduction r, class T> struct Fold {
                ? T(0)
                : (r == Reduction::min ? wane_infinity(T(0)) : -wane_infinity(T(0)));
   }
-  static inline __attribute__((always_inline)) T take(T x) {
+  // Of one value, or of a vector of them.
+  template <class V> static inline __attribute__((always_inline)) V take(V x) {
     if constexpr (r == Reduction::sumsq)
       return x * x;
-    else if constexpr (r == Reduction::absmax)
+    else if constexpr (r != Reduction::absmax)
+      return x;
+    else if constexpr (std::is_same_v<V, T>)
       return wane_abs(x);
     else
-      return x;
+      return magnitudes(x);
   }
-  static inline __attribute__((always_inline)) T join(T a, T b) {
+  template <class V> static inline __attribute__((always_inline)) V join(V a, V b) {
     if constexpr (sums)
       return a + b;
     else if constexpr (r == Reduction::min)
@@ -280,13 +297,28 @@ template <Reduction r, class T> struct Fold {
   }
 };
 
+// The 16 lanes as one vector: gcc 12 makes branches of the scalar form where NaN has to win. What is missing
+// at the end is filled with what a lane starts from, which changes no lane.
 template <class F, class T> inline __attribute__((always_inline)) T reduce_block(const T* x, int64_t n) {
-  T lanes[kReduceLanes];
-  for (int l = 0; l < kReduceLanes; ++l) lanes[l] = F::start();
+  using V = LaneVector<T>;
+  T start[kReduceLanes];
+  for (T& lane : start) lane = F::start();
+  V sum;
+  std::memcpy(&sum, start, sizeof(V));
   int64_t i = 0;
-  for (; i + kReduceLanes <= n; i += kReduceLanes)
-    for (int l = 0; l < kReduceLanes; ++l) lanes[l] = F::join(lanes[l], F::take(x[i + l]));
-  for (int l = 0; i + l < n; ++l) lanes[l] = F::join(lanes[l], F::take(x[i + l]));
+  for (; i + kReduceLanes <= n; i += kReduceLanes) {
+    V next;
+    std::memcpy(&next, x + i, sizeof(V));
+    sum = F::join(sum, F::take(next));
+  }
+  if (i < n) {
+    V next;
+    std::memcpy(start, x + i, size_t(n - i) * sizeof(T));
+    std::memcpy(&next, start, sizeof(V));
+    sum = F::join(sum, F::take(next));
+  }
+  T lanes[kReduceLanes];
+  std::memcpy(lanes, &sum, sizeof(V));
   for (int half = kReduceLanes / 2; half > 0; half /= 2)
     for (int l = 0; l < half; ++l) lanes[l] = F::join(lanes[l], lanes[l + half]);
   return lanes[0];
