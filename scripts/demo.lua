@@ -6,7 +6,8 @@
 -- No data set is needed: the model writes its own calibration and probe text.
 -- The known model's file holds its weights in blocks of 32 on a 4-bit lattice with a free offset (Q4_1); the base here
 -- is that file decoded to bf16. Only schemes that cannot reproduce the lattice are compared, symmetric ones.
--- Expect: 8 bits cost little; at 4 bits the MSE range beats min-max, and GPTQ beats both at the same size.
+-- Expect: 8 bits cost little; at 4 bits the MSE range beats min-max, and GPTQ beats both at the same size. Seen (KL to
+-- the base, nats per token): w8a8 0.054, w4 minmax 0.60, w4 mse 0.53, w4 gptq 0.18, w3 gptq 0.65 (x86-64-v4 with AMX).
 local wane = require "wane"
 
 local base  = wane.load(... or "smollm2")

@@ -5,6 +5,8 @@
 --
 -- Expect no observer to win everywhere: a cut range helps a layer with stray values and ruins one that lives on
 -- its spikes. The table says which of the two this model is.
+-- Seen (KL, nats per token, 8-bit inputs alone): minmax 0.93, mse 0.70, percentile 99.9 10.0, tail 0.82, tail 0.99 1.63.
+-- The demo model lives on its spikes.
 local wane = require "wane"
 
 local Tail = wane.observer("tail", { per = "token", share = 0.999 })   -- per: what one row of x is

@@ -3,7 +3,9 @@
 --   wane run scripts/scale-chart.lua smollm2 wiki.train.raw
 --   wane run scripts/scale-chart.lua path/to/model any-plain-text
 --
--- The study's Qwen3-8B: layers 6 and 16 stand 523 and 59 times above their neighbours, layer 35 only 10 times.
+-- Seen on the demo model, over WikiText-2: layer 11 stands at 0.89 between neighbours of 0.02 and 0.01, layers 28 and 29 at
+-- 0.56 and 0.59 among each other. By neighbours and by token ratio layer 11 alone is an outlier, by the whole stack all
+-- three are. (The study's Qwen3-8B: layers 6 and 16 stand 523 and 59 times above their neighbours, layer 35 only 10 times.)
 local wane = require "wane"
 local path, text_path = ...
 
