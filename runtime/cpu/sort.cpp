@@ -78,6 +78,23 @@ void write_row(size_t bytes, const char* row, const std::vector<Item<K>>& items,
   }
 }
 
+// Moves what may be among the k least to the front and gives their number: whatever is not below the k-th
+// least so far is dropped as it comes. Of equal keys the earlier position is the lesser, so an equal one that
+// comes later is out.
+template <class K> int64_t candidates(std::vector<Item<K>>& items, int64_t k) {
+  const auto n = int64_t(items.size()), most = 4 * k;
+  if (most >= n) return n;
+  int64_t count = most;
+  for (int64_t i = most;;) {
+    std::nth_element(items.begin(), items.begin() + (k - 1), items.begin() + count);
+    const K limit = items[size_t(k - 1)].key;
+    count = k;
+    for (; i < n && count < most; i++)
+      if (items[size_t(i)].key < limit) items[size_t(count++)] = items[size_t(i)];
+    if (i == n) return count;
+  }
+}
+
 } // namespace
 
 void sort_rows(DType dtype, const void* x, void* values, int32_t* positions, int64_t rows, int64_t n,
@@ -113,7 +130,8 @@ void topk_rows(DType dtype, const void* x, void* values, int32_t* positions, int
     for_keyed_rows<T>(
         dtype, x, rows, n, [](KeyOf<T> key) { return KeyOf<T>(~key); },
         [&](int64_t r, auto& items, auto&) {
-          if (k < n) std::nth_element(items.begin(), items.begin() + (k - 1), items.end());
+          const int64_t count = candidates(items, k);
+          if (k < count) std::nth_element(items.begin(), items.begin() + (k - 1), items.begin() + count);
           std::sort(items.begin(), items.begin() + k);
           write_row(bytes, static_cast<const char*>(x) + size_t(r * n) * bytes, items, k,
                     values ? static_cast<char*>(values) + size_t(r * k) * bytes : nullptr,
