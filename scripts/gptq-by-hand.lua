@@ -4,6 +4,8 @@
 --   wane run scripts/gptq-by-hand.lua path/to/model
 --
 -- Expect by-hand well below rtn, and corrected near gptq, which corrects the same way and also orders the columns.
+-- Seen (KL, nats per token, 4 and 3 bits): rtn 0.50 and 1.83, gptq 0.137 and 0.483, by-hand 0.316 and 0.92, corrected 0.165
+-- and 0.55.
 local wane = require "wane"
 
 local ByHand = wane.solver("by-hand", { damp = 0.01 })
