@@ -6,6 +6,9 @@
 -- Beside it the protocol that papers use ("windows") and the KL to the base, which ranks what neither can tell apart.
 -- Groups are sizes that divide the model's 576 and 1536 columns. Real 8-bit kernels are not here yet: what runs is the
 -- rounded weight in the model's dtype.
+-- Seen on the demo model: by rows every scheme but int8 per tensor (61.6) lies between 57.0 and 58.6, one standard error is
+-- 4.8; the KL tells them apart. int8 per tensor 0.059, channel 0.0039, groups of 32 to 192 0.0021 to 0.0029; fp8 0.013 to
+-- 0.018 in all grains. With 8-bit inputs int8 gives 0.030, smoothed 0.013.
 local wane = require "wane"
 local path, wiki_path = ...
 
