@@ -16,6 +16,7 @@ local value = require "wane.value"
 local calibrate = {}
 
 local function is_quantizer(x) return type(x) ~= "string" end
+calibrate.is_quantizer = is_quantizer
 
 -- -- who needs the text -----------------------------------------------------------------------------------------
 
@@ -57,14 +58,7 @@ local function range_of(q, samples, where)
   local a, b = inputs.observe(q.observer, q.observer.per or needed, samples, q, where)
   local lo, hi = observers.as_range(a, b)
   local rows = needed == "channel" and samples[1].shape[2] or 1
-  for _, x in ipairs { lo, hi } do
-    if x.shape[1] ~= rows and x.shape[1] ~= 1 then
-      core.fail(("observer '%s': %s: its result has %d rows, expected %d"):format(
-        q.observer.name, where, x.shape[1], rows))
-    end
-  end
-  if lo.shape[1] ~= rows then lo, hi = lo + core.zeros { rows, 1 }, hi + core.zeros { rows, 1 } end
-  return lo, hi
+  return observers.of_rows(("observer '%s': %s"):format(q.observer.name, where), lo, hi, rows)
 end
 
 -- -- ranges by the block's output --------------------------------------------------------------------------------
@@ -74,6 +68,7 @@ local LEAST, COARSE, FINE = 0.25, 0.1, 0.02 -- factors of the whole range: least
 
 -- The block ("layers.3") that a layer is part of.
 local function block_of(name) return name:match "^(.-%.%d+)%." end
+calibrate.block_of = block_of
 
 local function wants_block(row)
   return is_quantizer(row.input) and inputs.is_static(row.input) and value.class(row.input.observer).by_block
@@ -174,16 +169,6 @@ local function rounded_samples(entry, xs)
   return rounded
 end
 
-local function check_result(need, where, a, b, xs, x0s)
-  for _, result in ipairs { a, b } do
-    if not core.flush(result:to "f32":isfinite()):all() then
-      local bad = inputs.first_bad(xs) or x0s and inputs.first_bad(x0s)
-      core.fail(("observer '%s': %s: %s"):format(need.name, where,
-        bad and "NaN or Inf in its input, " .. bad or "its result is not finite, its input is"))
-    end
-  end
-end
-
 -- Lessons of one input: results of observers, each made when it is first asked for. x0s are the originals, or nil
 -- where nothing before has changed anything: they would be xs.
 local function lessons(xs, x0s, where)
@@ -196,7 +181,7 @@ local function lessons(xs, x0s, where)
       self.hessian = known.hessian
       for i, x in ipairs(xs) do observers.see(self, need, x, (x0s or xs)[i]) end
       local a, b = observers.finish(self, need)
-      check_result(need, where, a, b, xs, x0s)
+      inputs.check_results(need, where, { a, b }, xs, x0s)
       known[key] = class.raw and a or result_of(a, b)
     end
     return known[key]
@@ -209,8 +194,8 @@ local function lessons(xs, x0s, where)
     end
     if wanted < 2 or not x0s or known.hessian ~= nil then return end
     known.hessian, known.cross = moments.both(xs, x0s)
-    check_result(observers.hessian, where, known.hessian, nil, xs)
-    check_result(observers.cross, where, known.cross, nil, xs, x0s)
+    inputs.check_results(observers.hessian, where, { known.hessian }, xs)
+    inputs.check_results(observers.cross, where, { known.cross }, xs, x0s)
   end
   -- What a row's solver and quantizer asked for, by name. Rows that ask for the same share the table, and so what a
   -- solver keeps in it. wane.gptq itself does without the cross moments of unchanged inputs.
@@ -318,7 +303,7 @@ end
 local function rows_of(packed, q, first, last, dtype)
   local fields = core.attached(packed).fields
   local sets = q.group_size and packed.shape[2] // q.group_size or 1
-  local live = quantizer.live_params(fields.quantizer, fields.params)
+  local live = quantizer.to_live(fields.quantizer, fields.params)
   local params = {}
   for name, p in pairs(live) do
     params[name] = q.per == "tensor" and p or core.flush(p[{ { (first - 1) * sets + 1, last * sets }, {} }] + 0)

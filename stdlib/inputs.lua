@@ -77,18 +77,24 @@ function inputs.first_bad(samples)
   end
 end
 
+-- Raises when a result is not finite, by the sample and token that is to blame. originals: the samples in the original
+-- model, where the observer saw those too.
+function inputs.check_results(observer, where, results, samples, originals)
+  for _, result in ipairs(results) do
+    if not core.flush(result:to "f32":isfinite()):all() then
+      local bad = inputs.first_bad(samples) or originals and inputs.first_bad(originals)
+      core.fail(("observer '%s': %s: %s"):format(observer.name, where,
+        bad and "NaN or Inf in its input, " .. bad or "its result is not finite, its input is"))
+    end
+  end
+end
+
 -- Runs an observer over the inputs of a site, sample by sample: its results as tensors [rows, 1].
 function inputs.observe(observer, rows, samples, q, where)
   local self = observers.start(observer, rows, { quantizer = q, total = whole_text(samples) })
   for _, x in ipairs(samples) do observers.see(self, observer, x) end
   local a, b = observers.finish(self, observer)
-  for _, result in ipairs { a, b } do
-    if not core.flush(result:to "f32":isfinite()):all() then
-      local bad = inputs.first_bad(samples)
-      core.fail(("observer '%s': %s: %s"):format(observer.name, where,
-        bad and "NaN or Inf in its input, " .. bad or "its result is not finite, its input is"))
-    end
-  end
+  inputs.check_results(observer, where, { a, b }, samples)
   return a, b
 end
 

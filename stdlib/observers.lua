@@ -424,6 +424,17 @@ function observers.as_range(a, b)
   return core.flush(-a), a
 end
 
+-- A range for `rows` rows: one that is for all of them is spread; any other number of rows is an error, said of `who`.
+function observers.of_rows(who, lo, hi, rows)
+  for _, x in ipairs { lo, hi } do
+    if x.shape[1] ~= rows and x.shape[1] ~= 1 then
+      core.fail(("%s: its result has %d rows, expected %d"):format(who, x.shape[1], rows))
+    end
+  end
+  if lo.shape[1] ~= rows then lo, hi = lo + core.zeros { rows, 1 }, hi + core.zeros { rows, 1 } end
+  return lo, hi
+end
+
 -- The range of weight rows x (f32), by the quantizer's observer or their extremes: lo, hi [rows, 1].
 function observers.range(q, x, whole, seen)
   local observer = q.observer or observers.minmax
@@ -444,12 +455,7 @@ function observers.range(q, x, whole, seen)
   local a, b = class.methods.result(self)
   local lo, hi = observers.as_range(column(observer, a), b ~= nil and column(observer, b) or nil)
   local rows = whole and 1 or x.shape[1]
-  for _, end_ in ipairs { lo, hi } do
-    if end_.shape[1] ~= rows and end_.shape[1] ~= 1 then
-      core.fail(("observer '%s': its result has %d rows, expected %d"):format(observer.name, end_.shape[1], rows))
-    end
-  end
-  if lo.shape[1] ~= rows then lo, hi = lo + core.zeros { rows, 1 }, hi + core.zeros { rows, 1 } end
+  lo, hi = observers.of_rows(("observer '%s'"):format(observer.name), lo, hi, rows)
   return core.flush(lo), core.flush(hi)
 end
 

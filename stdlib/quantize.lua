@@ -12,7 +12,7 @@ local quantize = {}
 
 local METRICS = { "layer", "weight", "solver", "error", "sqnr", "clipped", "damp", "dead", "tokens", "seconds", "kl" }
 
-local function is_quantizer(x) return type(x) ~= "string" end
+local is_quantizer = calibrate.is_quantizer
 
 -- Rows of the plan that learn from the text, by layer, and their names in model order.
 local function learning_rows(plan)
@@ -90,7 +90,7 @@ end
 -- -- watch ------------------------------------------------------------------------------------------------------
 
 -- The block of a layer ("layers.3"), or the layer itself outside of blocks.
-local function block_of(name) return name:match "^(.-%.%d+)%." or name end
+local function block_of(name) return calibrate.block_of(name) or name end
 
 -- KL of the model after each block, in model order: name of the block -> score.
 local function watch_blocks(model, quantized, plan, changes, task)

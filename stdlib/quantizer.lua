@@ -133,9 +133,6 @@ local function to_live(q, stored)
 end
 quantizer.to_live = to_live
 
--- Live parameters (f32, as fit gives them) of stored ones.
-quantizer.live_params = to_live
-
 local is_tensor = core.is_tensor
 
 -- What a user's fit gave: a table of tensors with one row per row of x.
