@@ -4,7 +4,9 @@
 #include "runtime/cpu/sweep_kernels.h"
 
 #include <algorithm>
-#include <immintrin.h>
+#include <type_traits>
+
+#include "runtime/cpu/isa/registers.h"
 
 namespace wane::WANE_ISA_NAMESPACE {
 namespace {
@@ -13,56 +15,40 @@ using cpu::kPanelColumns;
 using cpu::panel_offset;
 
 #if defined(__AVX512F__)
-constexpr int kBytes = 64, kVectors = 4;
-#elif defined(__FMA__)
-constexpr int kBytes = 32, kVectors = 2;
+constexpr int kVectors = 4;
 #else
-constexpr int kBytes = 16, kVectors = 2;
+constexpr int kVectors = 2;
 #endif
-template <class T> constexpr int kWidth = kBytes / int(sizeof(T));
+template <class T> using Vec = std::conditional_t<sizeof(T) == 4, F32, F64>;
+template <class T> constexpr int kWidth = Vec<T>::kLanes;
 constexpr int64_t kRun = 128; // k's whose vectors stay in the first cache while the columns pass
-
-template <class T> struct VectorOf { typedef T type __attribute__((vector_size(kBytes), may_alias)); };
-template <class T> using Vec = typename VectorOf<T>::type;
-
-#define INLINE inline __attribute__((always_inline))
-#if defined(__AVX512F__)
-INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a, b, c); }
-#elif defined(__FMA__)
-INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a, b, c); }
-#else
-template <class V> INLINE V fma(V a, V b, V c) { return a * b + c; }
-#endif
 
 // `columns` columns at x, `vectors` vectors of rows each, over k of n entries; u and second step by a panel's
 // row.
 template <class T, int vectors, int columns, bool has_second>
 void block(T* x, const T* s, const T* v, int64_t lanes, int64_t n, const T* u, const T* second) {
-  Vec<T> sum[columns][vectors];
+  using V = Vec<T>;
+  V sum[columns][vectors];
   for (int c = 0; c < columns; c++)
-    for (int i = 0; i < vectors; i++)
-      sum[c][i] = *reinterpret_cast<const Vec<T>*>(x + c * lanes + i * kWidth<T>);
-  for (int64_t k = 0; k < n; k++, s += lanes, u += kPanelColumns) {
-    Vec<T> e[vectors];
-    for (int i = 0; i < vectors; i++) e[i] = *reinterpret_cast<const Vec<T>*>(s + i * kWidth<T>);
+    for (int i = 0; i < vectors; i++) sum[c][i] = V::load(x + c * lanes + i * kWidth<T>);
+  const auto add = [&](const T* from, const T* factors) {
+    V e[vectors];
+    for (int i = 0; i < vectors; i++) e[i] = V::load(from + i * kWidth<T>);
     for (int c = 0; c < columns; c++) {
-      const Vec<T> factor = u[c] - Vec<T>{};
-      for (int i = 0; i < vectors; i++) sum[c][i] = fma(e[i], factor, sum[c][i]);
+      const V factor = V::all(factors[c]);
+      for (int i = 0; i < vectors; i++) sum[c][i].add_product(e[i], factor);
     }
+  };
+  for (int64_t k = 0; k < n; k++, s += lanes, u += kPanelColumns) {
+    add(s, u);
     if constexpr (has_second) {
-      for (int i = 0; i < vectors; i++) e[i] = *reinterpret_cast<const Vec<T>*>(v + i * kWidth<T>);
-      for (int c = 0; c < columns; c++) {
-        const Vec<T> factor = second[c] - Vec<T>{};
-        for (int i = 0; i < vectors; i++) sum[c][i] = fma(e[i], factor, sum[c][i]);
-      }
+      add(v, second);
       v += lanes;
       second += kPanelColumns;
     }
   }
   for (int c = 0; c < columns; c++)
-    for (int i = 0; i < vectors; i++) *reinterpret_cast<Vec<T>*>(x + c * lanes + i * kWidth<T>) = sum[c][i];
+    for (int i = 0; i < vectors; i++) sum[c][i].store(x + c * lanes + i * kWidth<T>);
 }
 
 // All rows of the tile, for `columns` columns of one panel.
