@@ -325,17 +325,7 @@ case("threads and fusing cannot be seen", function()
 end)
 
 case("every quantizer, a user's too, loses less than by rounding", function()
-  local Pow2 = wane.quantizer("pow2", { bits = 4 })
-  function Pow2:fit(w) return { top = w:absmax(2):clamp(1e-8) } end
-  function Pow2:encode(w, p)
-    local half = 1 << (self.bits - 1)
-    local step = (p.top / w:abs()):log2():round():clamp(0, half - 1)
-    return wane.where(w:lt(0), step + half, step)
-  end
-  function Pow2:decode(codes, p)
-    local half = 1 << (self.bits - 1)
-    return wane.where(codes:lt(half), 1, -1) * p.top * (-(codes % half)):exp2()
-  end
+  local Pow2 = dofile(source "tests/oracles/pow2.lua")()
   local h, w = hessian(tokens(300, mixing(64))), draw({ 24, 64 }, "f32")
   for _, q in ipairs { Pow2, Pow2 { group_size = 16, observer = wane.mse }, wane.nf4 { group_size = 16 }, wane.fp8,
                        wane.fp8 { format = "e5m2" }, wane.int { bits = 4, per = "tensor" },
