@@ -46,6 +46,38 @@ template <class T> void check_sort(DType dtype, const std::vector<T>& x, int64_t
   }
 }
 
+// The order topk promises: by falling value, NaN first, equals by position.
+template <class T> std::vector<int32_t> expected_top(const T* x, int64_t n, int64_t k) {
+  std::vector<int32_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    const T p = x[a], q = x[b];
+    if (p != p || q != q) return p != p && q == q;
+    return p > q;
+  });
+  order.resize(static_cast<size_t>(k));
+  return order;
+}
+
+// One row, as `stored` in dtype with the value x.
+template <class S, class T>
+void check_top(DType dtype, const std::vector<S>& stored, const std::vector<T>& x, int64_t k) {
+  const auto n = int64_t(x.size());
+  std::vector<S> values(static_cast<size_t>(k));
+  std::vector<int32_t> positions(static_cast<size_t>(k));
+  topk_rows(dtype, stored.data(), values.data(), positions.data(), 1, n, k);
+  const auto order = expected_top(x.data(), n, k);
+  CAPTURE(n);
+  CAPTURE(k);
+  CHECK(positions == order);
+  std::vector<S> expected;
+  for (int32_t p : order) expected.push_back(stored[size_t(p)]);
+  CHECK(same_bytes(values, expected));
+}
+template <class T> void check_top(DType dtype, const std::vector<T>& x, int64_t k) {
+  check_top(dtype, x, x, k);
+}
+
 std::vector<float> with_corners(size_t n, unsigned seed) {
   auto x = drawn(n, seed);
   std::mt19937 draw(seed + 99);
@@ -112,29 +144,82 @@ TEST_CASE("sort orders 16-bit floats by value") {
 }
 
 TEST_CASE("topk gives the largest first, ties by position, NaN as the largest") {
-  for (int64_t n : {1, 5, 100, 4000}) {
-    const auto x = with_corners(size_t(2 * n), unsigned(n + 1));
-    for (int64_t k : {int64_t(0), int64_t(1), std::min<int64_t>(n, 7), n}) {
-      std::vector<float> values(size_t(2 * k));
-      std::vector<int32_t> positions(size_t(2 * k));
-      topk_rows(DType::f32, x.data(), values.data(), positions.data(), 2, n, k);
-      for (int64_t r = 0; r < 2; r++) {
-        std::vector<int32_t> order(static_cast<size_t>(n));
-        std::iota(order.begin(), order.end(), 0);
-        std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-          const float p = x[size_t(r * n + a)], q = x[size_t(r * n + b)];
-          if (p != p || q != q) return p != p && q == q;
-          return p > q;
-        });
-        order.resize(size_t(k));
-        CHECK(std::equal(order.begin(), order.end(), positions.begin() + r * k));
-        for (int64_t i = 0; i < k; i++)
-          CHECK(std::memcmp(&values[size_t(r * k + i)], &x[size_t(r * n + order[size_t(i)])], 4) == 0);
-      }
-    }
+  for (int64_t n : {1, 5, 100, 191, 193, 1000, 4000, 30001}) {
+    const auto x = with_corners(size_t(n), unsigned(n + 1));
+    for (int64_t k : {int64_t(1), int64_t(7), int64_t(64), n / 20, n / 3, n - 1, n})
+      if (k >= 1 && k <= n) check_top(DType::f32, x, k);
   }
+  const auto x = with_corners(50 * 1333, 6);
+  check_threads([&] {
+    std::vector<int32_t> positions(50 * 20);
+    topk_rows(DType::f32, x.data(), nullptr, positions.data(), 50, 1333, 20);
+    return positions;
+  });
+  topk_rows(DType::f32, nullptr, nullptr, nullptr, 2, 3, 0);
+  topk_rows(DType::f32, nullptr, nullptr, nullptr, 0, 3, 2);
   CHECK_THROWS_WITH_AS(topk_rows(DType::f32, nullptr, nullptr, nullptr, 1, 3, 4), "topk: 4 of 3 elements",
                        Error);
+}
+
+TEST_CASE("topk of rows that mislead the search for a bound") {
+  for (int64_t n : {250, 4096, 5003})
+    for (int64_t k : {int64_t(1), int64_t(64), n / 8, n / 2, n}) {
+      const auto drawn_row = drawn(size_t(n), unsigned(n + k));
+      auto rising = drawn_row;
+      std::sort(rising.begin(), rising.end());
+      check_top(DType::f32, rising, k);
+      check_top(DType::f32, std::vector<float>(rising.rbegin(), rising.rend()), k);
+      for (float value : {2.5f, 0.0f, -INFINITY, INFINITY, NAN})
+        check_top(DType::f32, std::vector<float>(size_t(n), value), k);
+      // The largest in every 128th and 256th place: one group's largest stands for all of them.
+      for (size_t period : {128, 256}) {
+        auto row = drawn_row;
+        for (size_t i = 5; i < row.size(); i += period) row[i] += 100;
+        check_top(DType::f32, row, k);
+      }
+      std::vector<float> few, zeros, ends = drawn_row, lonely(size_t(n), -1.0f);
+      for (size_t i = 0; i < size_t(n); i++) {
+        few.push_back(std::round(drawn_row[i]));
+        zeros.push_back(i % 3 ? -0.0f : i % 7 ? 0.0f : -1e-42f);
+        if (i % 2) ends[i] = i % 4 == 1 ? INFINITY : NAN;
+      }
+      lonely[size_t(n / 2)] = NAN;
+      for (const auto& row : {few, zeros, ends, lonely}) check_top(DType::f32, row, k);
+      const float above[] = {NAN, INFINITY}; // fewer than k of these, then ties at the k-th
+      for (size_t i = 0; i < 20; i++) few[(i * 37) % size_t(n)] = above[i % 2];
+      check_top(DType::f32, few, k);
+    }
+}
+
+TEST_CASE("topk of every kind of element") {
+  std::mt19937_64 draw{5};
+  const int64_t n = 3000;
+  std::vector<double> wide;
+  std::vector<int64_t> large{std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()}, same;
+  std::vector<int32_t> whole;
+  std::vector<int8_t> small;
+  std::vector<uint16_t> half, brain;
+  std::vector<float> half_values, brain_values;
+  for (float v : with_corners(size_t(n), 7)) {
+    wide.push_back(double(v) * (1 + 1e-12 * double(wide.size())));
+    large.push_back(int64_t(draw()));
+    same.push_back(std::numeric_limits<int64_t>::max() - int64_t(draw() % 2));
+    whole.push_back(int32_t(draw()));
+    small.push_back(int8_t(draw()));
+    half.push_back(wane_to_f16(v));
+    half_values.push_back(wane_from_f16(half.back()));
+    brain.push_back(wane_to_bf16(v));
+    brain_values.push_back(wane_from_bf16(brain.back()));
+  }
+  for (int64_t k : {1, 30, 700, 2999}) {
+    check_top(DType::f64, wide, k);
+    check_top(DType::i64, large, k);
+    check_top(DType::i64, same, k);
+    check_top(DType::i32, whole, k);
+    check_top(DType::i8, small, k);
+    check_top(DType::f16, half, half_values, k);
+    check_top(DType::bf16, brain, brain_values, k);
+  }
 }
 
 TEST_CASE("quantiles interpolate as numpy does") {
