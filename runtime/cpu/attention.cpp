@@ -9,9 +9,6 @@
 #include <memory>
 #include <vector>
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 namespace wane::cpu {
 namespace {
 
@@ -33,17 +30,7 @@ float* scratch_of(int64_t floats) {
   return reinterpret_cast<float*>((address + 63) / 64 * 64);
 }
 
-// Linux gives the tiles' state to a process that asks for it.
-bool tiles_allowed() {
-  constexpr int kRequestPermission = 0x1023, kTileData = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  const CpuFeatures& cpu = cpu_features();
-  return cpu.amx && cpu.avx512_bf16 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
-bool on_tiles(DType dtype) {
-  static const bool allowed = tiles_allowed();
-  return allowed && dtype == DType::bf16;
-}
+bool on_tiles(DType dtype) { return cpu_features().amx && dtype == DType::bf16; }
 
 } // namespace
 

@@ -8,6 +8,8 @@
 #include <string_view>
 
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "runtime/error.h"
 
@@ -61,13 +63,20 @@ std::optional<IsaLevel> requested_level() {
   throw error(Fault::usage, "WANE_ISA: '{}' is not one of v2, v3, v4", name);
 }
 
+// Linux gives the tiles' state to a process that asks for it.
+bool tiles_allowed() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return (saved_state() >> 17 & 3) == 3 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 CpuFeatures detect_features() {
   CpuFeatures f;
   if (isa_level() != IsaLevel::v4) return f;
   Registers seven = leaf(7), seven_one = leaf(7, 1);
   f.avx512_vnni = bit(seven.ecx, 11);
   f.avx512_bf16 = bit(seven_one.eax, 5);
-  f.amx = bit(seven.edx, 22) && bit(seven.edx, 24) && bit(seven.edx, 25) && (saved_state() >> 17 & 3) == 3;
+  f.amx = f.avx512_bf16 && f.avx512_vnni && bit(seven.edx, 22) && bit(seven.edx, 24) && bit(seven.edx, 25)
+          && tiles_allowed();
   return f;
 }
 

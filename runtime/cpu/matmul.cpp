@@ -6,54 +6,16 @@
 
 #include "runtime/cpu/isa.h"
 #include "runtime/cpu/map_kernels.h"
-#include "runtime/cpu/matmul_tiles.h"
-#include "runtime/cpu/pool.h"
+#include "runtime/cpu/matmul_product.h"
 
 namespace wane {
 namespace {
 
 constexpr int64_t kFewRows = 8; // the most that the own kernels take
-constexpr int64_t kTileRows = 64, kTileColumns = 512, kTileColumnsOfFew = 192;
-constexpr int64_t kPanelBytes = 768 << 10; // of weights that all row tiles read again: they stay in L2
-constexpr size_t kPartBytes = 96 << 10;    // of weights that one part of few rows reads
+constexpr int64_t kTileColumns = 512, kTileColumnsOfFew = 192;
+constexpr size_t kPartBytes = 96 << 10; // of weights that one part of few rows reads
 constexpr size_t kTileBytes = size_t(kTileRows * kTileColumns) * 4; // of sums
 constexpr int64_t kStreamBytes = int64_t(32) << 20;
-
-struct Product {
-  DType compute;
-  const std::byte* a;
-  int64_t m, lda;
-  const PackedWeights& w;
-  std::byte* out;
-  DType out_dtype;
-  int64_t ldo;
-  const float* bias;
-
-  bool streams = false; // the result is too large to be found in a cache later
-
-  int64_t n() const { return w.n(); }
-  int64_t k() const { return w.k(); }
-  const std::byte* a_row(int64_t row) const { return a + row * lda * int64_t(size_of(compute)); }
-  std::byte* out_at(int64_t row, int64_t col) const {
-    return out + (row * ldo + col) * int64_t(size_of(out_dtype));
-  }
-
-  // A tile of sums to its place in the result.
-  void store(const void* tile, int64_t tile_stride, int64_t row, int64_t col, int64_t rows,
-             int64_t columns) const {
-    const MatmulKernels& kernels = matmul_kernels();
-    const float* shift = bias ? bias + col : nullptr;
-    auto* sums = static_cast<const float*>(tile);
-    if (out_dtype == DType::bf16)
-      kernels.store_bf16(sums, tile_stride, rows, columns, shift,
-                         reinterpret_cast<uint16_t*>(out_at(row, col)), ldo);
-    else if (streams && !bias)
-      kernels.stream_words(tile, tile_stride, rows, columns, out_at(row, col), ldo);
-    else
-      kernels.store_f32(sums, tile_stride, rows, columns, shift, reinterpret_cast<float*>(out_at(row, col)),
-                        ldo);
-  }
-};
 
 void check(const Product& p) {
   bool together = false;
@@ -74,15 +36,11 @@ void check(const Product& p) {
                 p.k(), p.lda, p.m, p.n(), p.ldo);
 }
 
-// Up to how many rows the own kernel is the faster one (the bits are the same). Where there is AMX, the
-// library's tiles read the weights as fast from 3 rows on (bf16) and from 5 (i8).
+// Up to how many rows the own kernel is the faster one (the bits are the same). AMX tiles read the weights as
+// fast from 3 rows on (bf16) and from 5 (i8).
 int64_t few_limit(DType compute) {
-  if (!cpu_features().amx || compute == DType::f32) return kFewRows;
+  if (!amx_computes(compute)) return kFewRows;
   return compute == DType::bf16 ? 2 : 4;
-}
-
-void add_sums(float* sums, const float* more, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) sums[i] += more[i];
 }
 
 // k = 0: a sum of nothing.
@@ -99,36 +57,27 @@ void fill_empty(const Product& p) {
 
 // ---- few rows: read-bound, one block after the other ----
 
-// Rows padded as the own kernels want them: slice by slice, each row to 32 elements, with zeros.
+// Rows padded as the own kernels want them: to 32 elements, with zeros.
 struct PaddedRows {
-  const Product& p;
-  int64_t rows, longest;
+  int64_t rows, line;
   std::byte* data;
 
-  PaddedRows(const Product& product, const std::byte* from, int64_t lda, int64_t rows_)
-      : p(product), rows(rows_), longest((p.k() + 31) / 32 * 32) {
+  PaddedRows(const Product& p, const std::byte* from, int64_t lda, int64_t rows_)
+      : rows(rows_), line((p.k() + 31) / 32 * 32) {
     size_t bytes = size_of(p.compute);
-    data = static_cast<std::byte*>(thread_scratch(1, size_t(rows * longest) * bytes));
+    data = static_cast<std::byte*>(thread_scratch(1, size_t(rows * line) * bytes));
     for (int64_t row = 0; row < rows; ++row) {
-      std::byte* line = data + size_t(row * longest) * bytes;
-      std::memcpy(line, from + size_t(row * lda) * bytes, size_t(p.k()) * bytes);
-      std::memset(line + size_t(p.k()) * bytes, 0, size_t(longest - p.k()) * bytes);
+      std::byte* to = data + size_t(row * line) * bytes;
+      std::memcpy(to, from + size_t(row * lda) * bytes, size_t(p.k()) * bytes);
+      std::memset(to + size_t(p.k()) * bytes, 0, size_t(line - p.k()) * bytes);
     }
-  }
-  const std::byte* at(int64_t slice) const {
-    return data + size_t(p.w.slice_begin(slice)) * size_of(p.compute);
   }
 };
 
 // The sums of one block of columns.
 void few_rows_sums(const Product& p, const PaddedRows& a, int64_t b, float* sums) {
-  alignas(64) float more[kFewRows * 64];
-  for (int64_t s = 0; s < p.w.slices(); ++s) {
-    int64_t k = p.w.slice_k(s);
-    rows_in_order(sum_order(p.compute, k), p.compute, a.at(s), a.longest, int(a.rows), p.w.block(b, s), k,
-                  s ? more : sums);
-    if (s) add_sums(sums, more, a.rows * 64);
-  }
+  rows_in_order(sum_order(p.compute, p.k()), p.compute, a.data, a.line, int(a.rows), p.w.block(b), p.k(),
+                sums);
 }
 
 // One block of columns of the result, from `row` on.
@@ -137,7 +86,7 @@ void few_rows_block(const Product& p, const PaddedRows& a, int64_t row, int64_t 
   int64_t columns = std::min(p.n() - b * 64, int64_t{64});
   if (p.compute == DType::i8) {
     auto* exact = reinterpret_cast<int32_t*>(sums);
-    matmul_kernels().rows_i8_vnni(reinterpret_cast<const int8_t*>(a.data), a.longest, int(a.rows),
+    matmul_kernels().rows_i8_vnni(reinterpret_cast<const int8_t*>(a.data), a.line, int(a.rows),
                                   reinterpret_cast<const int8_t*>(p.w.block(b)), p.k(), exact);
     for (int64_t r = 0; r < a.rows; ++r)
       std::memcpy(p.out_at(row + r, b * 64), exact + r * 64, size_t(columns) * 4);
@@ -149,10 +98,7 @@ void few_rows_block(const Product& p, const PaddedRows& a, int64_t row, int64_t 
 
 // Is the order known in which the library would sum these?
 bool order_known(const Product& p) {
-  if (p.compute == DType::i8) return true;
-  for (int64_t s = 0; s < p.w.slices(); ++s)
-    if (sum_order(p.compute, p.w.slice_k(s)).kind == SumOrder::unknown) return false;
-  return true;
+  return p.compute == DType::i8 || sum_order(p.compute, p.k()).kind != SumOrder::unknown;
 }
 
 // Blocks of columns go in parts of some.
@@ -166,17 +112,6 @@ struct BlockParts {
     for (int64_t b = part * group; b < std::min(blocks, (part + 1) * group); ++b) body(b);
   }
 };
-
-// Calls body(product, part) for every part of every product, in one dispatch.
-template <class Count, class F> void each_part(std::span<const Product> all, Count&& count, F&& body) {
-  int64_t total = 0;
-  for (auto& p : all) total += count(p);
-  parallel_parts(total, [&](int64_t part, int) {
-    size_t i = 0;
-    for (int64_t here; part >= (here = count(all[i])); ++i) part -= here;
-    body(i, part);
-  });
-}
 
 void few_rows(std::span<const Product> all) {
   PaddedRows a(all[0], all[0].a, all[0].lda, all[0].m);
@@ -230,34 +165,30 @@ void own_tiles(const Product& p) {
 
 // ---- the library's tiles ----
 
-// Dense rows as the library takes them, slice by slice: the rows of slice s start at m * slice_begin(s). i8
-// becomes u8, shifted by 128, where the library multiplies no signed rows. `held` keeps a copy alive.
+// Dense rows as the library takes them; i8 becomes u8, shifted by 128. `held` keeps a copy alive.
 const std::byte* dense_rows(const Product& p, BufferPtr& held) {
-  bool shift = p.compute == DType::i8 && !signed_rows();
-  if (!shift && p.w.slices() == 1 && (p.lda == p.k() || p.m == 1)) return p.a;
-  size_t bytes = size_of(p.compute);
-  held = allocate(size_t(p.m * p.k()) * bytes);
-  parallel_parts((p.m + 63) / 64 * p.w.slices(), [&](int64_t part, int) {
-    int64_t s = part % p.w.slices(), first = part / p.w.slices() * 64, begin = p.w.slice_begin(s),
-            k = p.w.slice_k(s);
-    for (int64_t row = first; row < std::min(p.m, first + 64); ++row) {
-      const std::byte* from = p.a_row(row) + size_t(begin) * bytes;
-      std::byte* line = held->data() + size_t(p.m * begin + row * k) * bytes;
+  bool shift = p.compute == DType::i8;
+  if (!shift && (p.lda == p.k() || p.m == 1)) return p.a;
+  size_t row_bytes = size_t(p.k()) * size_of(p.compute);
+  held = allocate(size_t(p.m) * row_bytes);
+  parallel_parts((p.m + 63) / 64, [&](int64_t part, int) {
+    for (int64_t row = part * 64; row < std::min(p.m, part * 64 + 64); ++row) {
+      std::byte* line = held->data() + size_t(row) * row_bytes;
       if (shift)
-        matmul_kernels().shift_i8(reinterpret_cast<const int8_t*>(from), reinterpret_cast<uint8_t*>(line), k);
+        matmul_kernels().shift_i8(reinterpret_cast<const int8_t*>(p.a_row(row)),
+                                  reinterpret_cast<uint8_t*>(line), p.k());
       else
-        std::memcpy(line, from, size_t(k) * bytes);
+        std::memcpy(line, p.a_row(row), row_bytes);
     }
   });
   return held->data();
 }
 
 // Columns of a tile, by the shape alone: 512, or fewer where that many columns of the weights (of `panels` of
-// them) leave the cache before the next row tile comes (measured: bf16 with k = 2048 gains a third from 128);
-// and then about as many in every tile.
+// them) leave the cache before the next row tile comes; and then about as many in every tile.
 int64_t tile_width(const Product& p, int64_t panels = 1) {
   if (p.m <= kTileRows) return kTileColumnsOfFew;
-  int64_t longest = std::min(p.k(), longest_slice(p.compute)) * int64_t(size_of(p.compute)) * panels;
+  int64_t longest = p.k() * int64_t(size_of(p.compute)) * panels;
   int64_t width = kTileColumns / panels;
   while (width > 128 && width * longest > kPanelBytes) width /= 2;
   int64_t tiles = (p.n() + width - 1) / width;
@@ -270,30 +201,17 @@ struct LibraryTiles {
   int64_t width;
   bool known; // the order, for tiles of few rows
 
-  // Slice s of rows [row, row + rows) by the blocks at col; fewer than kLeastRows are filled up with the
-  // first.
-  void slice(int64_t s, int64_t row, int64_t rows, int64_t col, int64_t columns, void* sums) const {
-    size_t row_bytes = size_t(p.w.slice_k(s)) * size_of(p.compute);
-    const std::byte* from =
-        a + size_t(p.m * p.w.slice_begin(s)) * size_of(p.compute) + size_t(row) * row_bytes;
+  // Rows [row, row + rows) by the blocks at col; fewer than kLeastRows are filled up with the first.
+  void sum(int64_t row, int64_t rows, int64_t col, int64_t columns, void* sums) const {
+    size_t row_bytes = size_t(p.k()) * size_of(p.compute);
+    const std::byte* from = a + size_t(row) * row_bytes;
     if (rows < kLeastRows) {
       auto* filled = static_cast<std::byte*>(thread_scratch(1, size_t(kLeastRows) * row_bytes));
       for (int64_t r = 0; r < kLeastRows; ++r)
         std::memcpy(filled + size_t(r) * row_bytes, from + (r < rows ? size_t(r) * row_bytes : 0), row_bytes);
       from = filled;
     }
-    library_tile(p.compute, from, std::max(rows, kLeastRows), p.w.slice_k(s), p.w.block(col / 64, s), columns,
-                 sums);
-  }
-
-  // Over all of k, for whole blocks of columns.
-  void sum(int64_t row, int64_t rows, int64_t col, int64_t columns, void* sums) const {
-    slice(0, row, rows, col, columns, sums);
-    for (int64_t s = 1; s < p.w.slices(); ++s) {
-      void* more = thread_scratch(3, kTileBytes);
-      slice(s, row, rows, col, columns, more);
-      add_sums(static_cast<float*>(sums), static_cast<float*>(more), rows * columns);
-    }
+    library_tile(p.compute, from, std::max(rows, kLeastRows), p.k(), p.w.block(col / 64), columns, sums);
   }
 
   // Do rows of this many go to the own kernels?
@@ -307,7 +225,7 @@ struct LibraryTiles {
       for (int64_t b = col / 64; b < (col + columns) / 64; ++b) few_rows_block(p, padded, row, b);
       return;
     }
-    bool shifted = p.compute == DType::i8 && !signed_rows();
+    bool shifted = p.compute == DType::i8;
     bool direct = rows >= kLeastRows && columns == p.n() && p.ldo == p.n() && !p.bias && !shifted
                   && p.out_dtype != DType::bf16;
     void* sums = direct ? static_cast<void*>(p.out_at(row, col)) : thread_scratch(2, kTileBytes);
@@ -327,17 +245,6 @@ bool ends_with_few(const Product& p) {
   return tail >= 1 && tail <= few_limit(p.compute);
 }
 
-// Where the tiles of a product lie; neighbouring ones share a tile of weights, the larger operand.
-struct TileParts {
-  int64_t width, row_tiles, col_tiles;
-
-  TileParts(const Product& p, int64_t width_)
-      : width(width_), row_tiles((p.m + kTileRows - 1) / kTileRows), col_tiles((p.n() + width - 1) / width) {}
-  int64_t count() const { return row_tiles * col_tiles; }
-  int64_t row(int64_t part) const { return part % row_tiles * kTileRows; }
-  int64_t col(int64_t part) const { return part / row_tiles * width; }
-};
-
 void library_tiles(std::span<const Product> all) {
   BufferPtr held;
   const std::byte* rows = dense_rows(all[0], held);
@@ -353,55 +260,48 @@ void library_tiles(std::span<const Product> all) {
 
 // ---- silu(gate) * up ----
 
-struct Gated {
-  Product gate, up; // equal but for the weights and the bias
+void gated_block(const Gated& both, const PaddedRows& a, int64_t row, int64_t b) {
+  alignas(64) float g[kFewRows * 64], u[kFewRows * 64];
+  few_rows_sums(both.gate, a, b, g);
+  few_rows_sums(both.up, a, b, u);
+  both.store(g, u, 64, row, b * 64, a.rows, std::min(both.gate.n() - b * 64, int64_t{64}));
+}
 
-  void store(const float* g, const float* u, int64_t tile_stride, int64_t row, int64_t col, int64_t rows,
-             int64_t columns) const {
-    matmul_kernels().store_gated(g, u, tile_stride, rows, columns, gate.bias ? gate.bias + col : nullptr,
-                                 up.bias ? up.bias + col : nullptr, gate.out_dtype == DType::bf16,
-                                 gate.out_at(row, col), gate.ldo);
-  }
+void gated_few_rows(const Gated& both) {
+  PaddedRows a(both.gate, both.gate.a, both.gate.lda, both.gate.m);
+  BlockParts blocks(both.gate.w);
+  parallel_parts(blocks.count(), [&](int64_t part, int) {
+    blocks.run(part, [&](int64_t b) { gated_block(both, a, 0, b); });
+  });
+}
 
-  void few_rows_block(const PaddedRows& a, int64_t row, int64_t b) const {
-    alignas(64) float g[kFewRows * 64], u[kFewRows * 64];
-    few_rows_sums(gate, a, b, g);
-    few_rows_sums(up, a, b, u);
-    store(g, u, 64, row, b * 64, a.rows, std::min(gate.n() - b * 64, int64_t{64}));
+void gated_tile(const Gated& both, const LibraryTiles& gates, const LibraryTiles& ups, int64_t row,
+                int64_t col) {
+  const Product& gate = both.gate;
+  int64_t rows = std::min(gate.m - row, kTileRows), wanted = std::min(gate.n() - col, gates.width);
+  int64_t columns = (wanted + 63) / 64 * 64;
+  if (gates.few(rows)) {
+    PaddedRows padded(gate, gate.a_row(row), gate.lda, rows);
+    for (int64_t b = col / 64; b < (col + columns) / 64; ++b) gated_block(both, padded, row, b);
+    return;
   }
+  auto* g = static_cast<float*>(thread_scratch(2, kTileBytes));
+  auto* u = static_cast<float*>(thread_scratch(4, kTileBytes));
+  gates.sum(row, rows, col, columns, g);
+  ups.sum(row, rows, col, columns, u);
+  both.store(g, u, columns, row, col, rows, wanted);
+}
 
-  void few_rows() const {
-    PaddedRows a(gate, gate.a, gate.lda, gate.m);
-    BlockParts blocks(gate.w);
-    parallel_parts(blocks.count(),
-                   [&](int64_t part, int) { blocks.run(part, [&](int64_t b) { few_rows_block(a, 0, b); }); });
-  }
-
-  void tile(const LibraryTiles& gates, const LibraryTiles& ups, int64_t row, int64_t col) const {
-    int64_t rows = std::min(gate.m - row, kTileRows), wanted = std::min(gate.n() - col, gates.width);
-    int64_t columns = (wanted + 63) / 64 * 64;
-    if (gates.few(rows)) {
-      PaddedRows padded(gate, gate.a_row(row), gate.lda, rows);
-      for (int64_t b = col / 64; b < (col + columns) / 64; ++b) few_rows_block(padded, row, b);
-      return;
-    }
-    auto* g = static_cast<float*>(thread_scratch(2, kTileBytes));
-    auto* u = static_cast<float*>(thread_scratch(4, kTileBytes));
-    gates.sum(row, rows, col, columns, g);
-    ups.sum(row, rows, col, columns, u);
-    store(g, u, columns, row, col, rows, wanted);
-  }
-
-  void library_tiles() const {
-    BufferPtr held;
-    int64_t width = tile_width(gate, 2);
-    const std::byte* rows = dense_rows(gate, held);
-    bool known = ends_with_few(gate) && order_known(gate);
-    LibraryTiles gates{gate, rows, width, known}, ups{up, rows, width, known};
-    TileParts at(gate, width);
-    parallel_parts(at.count(), [&](int64_t part, int) { tile(gates, ups, at.row(part), at.col(part)); });
-  }
-};
+void gated_library_tiles(const Gated& both) {
+  BufferPtr held;
+  int64_t width = tile_width(both.gate, 2);
+  const std::byte* rows = dense_rows(both.gate, held);
+  bool known = ends_with_few(both.gate) && order_known(both.gate);
+  LibraryTiles gates{both.gate, rows, width, known}, ups{both.up, rows, width, known};
+  TileParts at(both.gate, width);
+  parallel_parts(at.count(),
+                 [&](int64_t part, int) { gated_tile(both, gates, ups, at.row(part), at.col(part)); });
+}
 
 } // namespace
 
@@ -442,16 +342,20 @@ void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, std::sp
       all.push_back(p);
   }
   if (all.empty()) return;
-  if (!library_computes(compute)) {
+  if (!library_computes(compute) && !amx_computes(compute)) {
     for (auto& p : all) own_tiles(p);
   } else if (m <= few_limit(compute) && order_known(all[0])) {
     few_rows(all);
+  } else if (amx_computes(compute)) {
+    amx_tiles(all);
   } else {
     library_tiles(all);
   }
 }
 
-bool gates_in_tiles(DType compute) { return library_computes(compute) && compute != DType::i8; }
+bool gates_in_tiles(DType compute) {
+  return compute != DType::i8 && (library_computes(compute) || amx_computes(compute));
+}
 
 void matmul_gated(DType compute, const void* a, int64_t m, int64_t lda, const PackedWeights& gate,
                   const PackedWeights& up, void* out, DType out_dtype, int64_t ldo, const float* gate_bias,
@@ -463,8 +367,9 @@ void matmul_gated(DType compute, const void* a, int64_t m, int64_t lda, const Pa
     throw error(Fault::internal, "matmul_gated: {} by weights [{} x {}] and [{} x {}]", name_of(compute),
                 gate.n(), gate.k(), up.n(), up.k());
   if (m == 0 || gate.n() == 0) return;
-  if (m <= few_limit(compute) && order_known(g.gate)) return g.few_rows();
-  g.library_tiles();
+  if (m <= few_limit(compute) && order_known(g.gate)) return gated_few_rows(g);
+  if (amx_computes(compute)) return amx_tiles(g);
+  gated_library_tiles(g);
 }
 
 void matmul_plain(DType compute, const void* a, int64_t m, int64_t lda, const void* b, int64_t b_row_stride,

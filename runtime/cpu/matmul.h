@@ -2,12 +2,12 @@
 // cut in tiles by shape alone, weights lie packed in 64-column blocks that every kernel reads, and kernels
 // that would sum in another order are not used. What a machine cannot hold is in matmul_class().notes.
 //
-// Who computes: from AVX-512 on, oneDNN (f32; bf16 and i8 where native) and an own kernel with its order of
-// summation for few rows. Below, oneDNN has only kernels whose bits depend on the batch (measured: 34 of 64
-// row counts with AVX2, one row with SSE4.1), so f32 is an own kernel too. f64 always is.
+// Who computes: bf16 and i8 own kernels on AMX where there are such tiles. From AVX-512 on, else, oneDNN
+// (f32; bf16 and i8 where native) and an own kernel with its order of summation for few rows. Below, oneDNN
+// has only kernels whose bits depend on the batch (measured: 34 of 64 row counts with AVX2, one row with
+// SSE4.1), so f32 is an own kernel too. f64 always is.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -34,23 +34,15 @@ public:
   size_t bytes() const { return buffer_->bytes() + (sums_ ? sums_->bytes() : 0); }
 
   int64_t blocks() const { return (n_ + 63) / 64; }
-  // k comes in slices, each packed as if it were all (one slice, except where AMX sums long k in chunks that
-  // depend on the tile).
-  int64_t slices() const { return (k_ + slice_ - 1) / slice_; }
-  int64_t slice_begin(int64_t s) const { return s * slice_; }
-  int64_t slice_k(int64_t s) const { return std::min(slice_, k_ - s * slice_); }
-  size_t block_bytes(int64_t s = 0) const;
-  std::byte* block(int64_t index, int64_t s = 0) const {
-    return buffer_->data() + size_t(blocks() * slice_begin(s)) * 64 * size_of(dtype_)
-           + size_t(index) * block_bytes(s);
-  }
+  size_t block_bytes() const;
+  std::byte* block(int64_t index) const { return buffer_->data() + size_t(index) * block_bytes(); }
   int32_t* column_sums() const {
     return sums_ ? sums_->as<int32_t>() : nullptr;
   } // i8: of every column, padded to 64
 
 private:
   DType dtype_;
-  int64_t n_, k_, slice_;
+  int64_t n_, k_;
   BufferPtr buffer_, sums_;
 };
 using PackedWeightsPtr = std::shared_ptr<const PackedWeights>;

@@ -6,7 +6,7 @@
 
 #include "runtime/cpu/attention_part.h"
 #include "runtime/cpu/isa.h"
-#include "runtime/cpu/matmul_tiles.h"
+#include "runtime/cpu/matmul_product.h"
 
 namespace wane {
 namespace {
@@ -59,6 +59,7 @@ std::vector<DType> native_types() {
 }
 
 std::string implementation(DType compute) {
+  if (amx_computes(compute)) return fmt::format("{} own:amx", name_of(compute));
   std::string own = fmt::format("{} own:{}", name_of(compute), name_of(isa_level()));
   if (!library_computes(compute)) return own;
   return fmt::format("{} {}", name_of(compute), library_implementation(compute, 64, 1024, 512));
@@ -93,7 +94,7 @@ MatmulClass find_class() {
   if (!native_int8())
     found.notes.push_back("i8 products run on a plain kernel: the CPU has no instructions for them");
   for (DType compute : {DType::f32, DType::bf16})
-    if (library_computes(compute))
+    if (library_computes(compute) || amx_computes(compute))
       for (int64_t k : {576, 1536})
         if (auto note = batch_note(compute, k)) found.notes.push_back(*note);
   return found;

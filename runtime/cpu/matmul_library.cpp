@@ -2,7 +2,6 @@
 // concurrent runs gives wrong results, and its OpenMP must not start threads of its own.
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -11,17 +10,13 @@
 #include <dnnl.hpp>
 
 #include "runtime/cpu/isa.h"
-#include "runtime/cpu/matmul_tiles.h"
+#include "runtime/cpu/matmul_product.h"
 
 namespace wane {
 namespace {
 
 using dnnl::memory;
 
-// With AMX, bf16 tiles of 256 outputs or fewer run on another kernel, and from k = 6144 on the running sum is
-// cut into chunks that depend on rows and columns (at 5120 nothing shows for 1 to 64 rows and 64 to 512
-// columns).
-constexpr int64_t kAmxSlice = 4096;
 constexpr size_t kMostPrimitives = 1024; // per thread
 
 const dnnl::engine& library() {
@@ -45,7 +40,7 @@ Types types_of(DType compute) {
   switch (compute) {
   case DType::f32: return {D::f32, D::f32, D::f32, F::BA16a64b};
   case DType::bf16: return {D::bf16, D::bf16, D::f32, F::BA16a64b2a};
-  case DType::i8: return {signed_rows() ? D::s8 : D::u8, D::s8, D::s32, F::BA16a64b4a};
+  case DType::i8: return {D::u8, D::s8, D::s32, F::BA16a64b4a}; // signed rows mean its reference code
   default: throw error(Fault::internal, "matmul: no library kernel for {}", name_of(compute));
   }
 }
@@ -135,14 +130,8 @@ void* thread_scratch(int slot, size_t bytes) {
   return block->data();
 }
 
-int64_t longest_slice(DType compute) {
-  return compute == DType::bf16 && cpu_features().amx ? kAmxSlice : std::numeric_limits<int64_t>::max() / 2;
-}
-
-bool signed_rows() { return cpu_features().amx; }
-
 bool library_computes(DType compute) {
-  if (isa_level() != IsaLevel::v4) return false;
+  if (isa_level() != IsaLevel::v4 || amx_computes(compute)) return false;
   return compute == DType::f32 || (compute == DType::bf16 && native_bf16())
          || (compute == DType::i8 && native_int8());
 }

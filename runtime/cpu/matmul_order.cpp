@@ -9,8 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/cpu/isa.h"
-#include "runtime/cpu/matmul_tiles.h"
+#include "runtime/cpu/matmul_product.h"
 
 namespace wane {
 namespace {
@@ -92,7 +91,6 @@ SumOrder find_order(DType compute, int64_t k) {
   auto attempt = [&](SumOrder order) {
     if (found.kind == SumOrder::unknown && matches(order)) found = order;
   };
-  if (compute == DType::bf16 && cpu_features().amx) attempt({SumOrder::amx, 0});
   for (int64_t chunk : {k, int64_t{512}, int64_t{1024}})
     if (chunk <= k) attempt({SumOrder::chunks, chunk});
   if (found.kind == SumOrder::unknown) attempt({SumOrder::chunks, first_chunk(compute, k)});
@@ -102,6 +100,7 @@ SumOrder find_order(DType compute, int64_t k) {
 } // namespace
 
 SumOrder sum_order(DType compute, int64_t k) {
+  if (amx_computes(compute)) return {SumOrder::amx, 0};
   static std::mutex mutex;
   static auto* known = new std::map<std::pair<DType, int64_t>, SumOrder>;
   {

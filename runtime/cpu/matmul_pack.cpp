@@ -54,7 +54,7 @@ struct Packing {
   const PackedWeights& packed;
   int64_t first = 0; // row that lies at w
 
-  int64_t strips() const { return (k + kStrip - 1) / kStrip; } // a slice ends where a strip does
+  int64_t strips() const { return (k + kStrip - 1) / kStrip; }
   int64_t parts() const { return packed.blocks() * strips(); }
   const std::byte* at(int64_t row, int64_t col) const {
     return w + ((row - first) * row_stride + col * col_stride) * int64_t(size_of(source));
@@ -64,9 +64,7 @@ struct Packing {
     int64_t b = index / strips(), begin = index % strips() * kStrip;
     int64_t rows = std::min(n - b * 64, int64_t{64}), count = std::min(k - begin, kStrip);
     int64_t pad = begin + count == k ? padded(k, compute) - k : 0;
-    int64_t slice = begin / packed.slice_begin(1);
-    std::byte* out =
-        packed.block(b, slice) + size_t(begin - packed.slice_begin(slice)) * 64 * size_of(compute);
+    std::byte* out = packed.block(b) + size_t(begin) * 64 * size_of(compute);
     if (compute == DType::f64) return wide(b * 64, begin, rows, count, pad, reinterpret_cast<double*>(out));
     // The words beyond the last one that is (partly) filled.
     int64_t per_word = 4 / int64_t(size_of(compute)), words = (count + per_word - 1) / per_word;
@@ -128,14 +126,12 @@ struct Packing {
 } // namespace
 
 PackedWeights::PackedWeights(DType dtype, int64_t n, int64_t k, Origin origin)
-    : dtype_(dtype), n_(n), k_(k), slice_(longest_slice(dtype)),
+    : dtype_(dtype), n_(n), k_(k),
       buffer_(allocate(size_t(blocks() * padded(k, dtype)) * 64 * size_of(dtype), origin)) {
   if (dtype == DType::i8) sums_ = allocate(size_t(blocks()) * 64 * sizeof(int32_t), origin);
 }
 
-size_t PackedWeights::block_bytes(int64_t s) const {
-  return size_t(padded(slice_k(s), dtype_)) * 64 * size_of(dtype_);
-}
+size_t PackedWeights::block_bytes() const { return size_t(padded(k_, dtype_)) * 64 * size_of(dtype_); }
 
 namespace {
 

@@ -13,18 +13,14 @@ namespace wane {
 const MatmulKernels& matmul_kernels(); // of the level chosen at start
 
 // What oneDNN's tiles keep to on every CPU measured (matmul_library.cpp): the columns are a multiple of 64,
-// the rows 8 or more, k at most longest_slice(). Then neither rows nor columns of a tile show in the bits of
-// an output.
+// the rows 8 or more. Then neither rows nor columns of a tile show in the bits of an output. (Its bf16 on AMX
+// does not: other kernels for few outputs, and from k = 6144 on chunks that depend on the tile.)
 inline constexpr int64_t kLeastRows = 8;
-int64_t longest_slice(DType compute);
 
 // Does oneDNN compute this type here?
 bool library_computes(DType compute);
 
-// Does it multiply i8 rows as they are? Else it takes u8. (Signed rows without AMX mean its reference code.)
-bool signed_rows();
-
-// A dense tile: out[rows, columns] = a[rows, k] * blocks, f32 (i32 for i8, whose a is u8 or i8). a rows are k
+// A dense tile: out[rows, columns] = a[rows, k] * blocks, f32 (i32 for i8, whose a is u8). a rows are k
 // elements apart, out rows `columns`; `blocks` starts at a packed block. Runs on the calling thread, with
 // primitives and a scratchpad of its own. Error (internal): oneDNN would use its reference code.
 void library_tile(DType compute, const void* a, int64_t rows, int64_t k, const void* blocks, int64_t columns,
@@ -34,7 +30,7 @@ std::string library_implementation(DType compute, int64_t rows, int64_t k, int64
 // Scratch memory of the calling thread, reused; one block per slot.
 void* thread_scratch(int slot, size_t bytes);
 
-// How the library sums K for f32 and bf16, found out by experiment once per K.
+// How the tiles sum K for f32 and bf16: the library's order is found out by experiment once per K.
 struct SumOrder {
   enum Kind { unknown, chunks, amx } kind = unknown;
   int64_t chunk = 0;

@@ -323,13 +323,22 @@ const MatmulKernels& matmul_kernels() {
     rows_bf16,
     rows_bf16_amx,
     rows_i8_vnni,
+    rows_i8_plain,
+    tiles_begin,
+    tiles_end,
+    square_amx,
+    strip_amx,
 #else
     nullptr,
     nullptr,
     nullptr,
     nullptr,
-#endif
     rows_i8_plain,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+#endif
     block_f32,
     block_f64,
     transpose_words,

@@ -25,6 +25,17 @@ struct MatmulKernels {
   void (*rows_i8_vnni)(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out);
   void (*rows_i8_plain)(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out);
 
+  // AMX; null below it. Between tiles_begin and tiles_end of the calling thread: sums of 32 rows by half a
+  // block (w: its first word, or the one 32 columns on) and of 16 rows by a whole one, f32 of bf16, or i32 of
+  // i8 (`bytes`). Rows of a and of out are `stride` and `out_stride` bytes apart; a has steps * 64 bytes in
+  // each of them, zero beyond k.
+  void (*tiles_begin)();
+  void (*tiles_end)();
+  void (*square_amx)(bool bytes, const void* a, int64_t stride, const void* w, int64_t steps, void* out,
+                     int64_t out_stride);
+  void (*strip_amx)(bool bytes, const void* a, int64_t stride, const void* w, int64_t steps, void* out,
+                    int64_t out_stride);
+
   // out[rows][64], out rows ldo apart, any number of rows: one accumulator per output over all of K, in K
   // order.
   void (*block_f32)(const float* a, int64_t lda, int64_t rows, const float* block, int64_t k, float* out,

@@ -1,4 +1,4 @@
-// Declarations shared by the two sources of MatmulKernels, once per x86-64 level.
+// Declarations shared by the sources of MatmulKernels, once per x86-64 level.
 #pragma once
 
 #include <cstdint>
@@ -12,5 +12,12 @@ void rows_bf16(const uint16_t* a, int64_t lda, int rows, const uint16_t* block, 
 void rows_bf16_amx(const uint16_t* a, int64_t lda, int rows, const uint16_t* block, int64_t k, float* out);
 void rows_i8_vnni(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out);
 void rows_i8_plain(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out);
+
+void tiles_begin();
+void tiles_end();
+void square_amx(bool bytes, const void* a, int64_t stride, const void* w, int64_t steps, void* out,
+                int64_t out_stride);
+void strip_amx(bool bytes, const void* a, int64_t stride, const void* w, int64_t steps, void* out,
+               int64_t out_stride);
 
 } // namespace wane::WANE_ISA_NAMESPACE
