@@ -5,6 +5,8 @@
 #include <emmintrin.h>
 
 #include "runtime/calls.h"
+#include "runtime/cpu/gram_tiles.h"
+#include "runtime/cpu/isa.h"
 #include "runtime/cpu/pool.h"
 #include "runtime/profile.h"
 
@@ -90,6 +92,15 @@ void add_rows(const float* from, int64_t rows, int64_t width, float* to, int64_t
   });
 }
 
+// The first `count` tokens of the pieces as rows.
+std::vector<const uint16_t*> rows_of(std::span<const Tensor> pieces, int64_t count) {
+  std::vector<const uint16_t*> rows;
+  for (auto& piece : pieces)
+    for (int64_t t = 0; t < piece.shape()[0] && int64_t(rows.size()) < count; t++)
+      rows.push_back(piece.data<uint16_t>() + t * piece.shape()[1]);
+  return rows;
+}
+
 Tensor checked(const Tensor& x) {
   if (x.rank() != 2 || (x.dtype() != DType::bf16 && x.dtype() != DType::f32))
     throw error("gram: {} {}, expected [tokens x channels] in bf16 or f32", to_string(x.shape()),
@@ -127,21 +138,15 @@ void Gram::add(const Tensor& x_in, const Tensor& y_in) {
 
 void Gram::run(int64_t count) {
   WorkSpan span("gram");
+  span.bytes(2.0 * double(count) * double(columns_ + (cross_ ? rows_ : 0)));
+  span.product(double(count) * double(columns_) * (square_ ? double(columns_) : 0.0)
+               + 2.0 * double(count) * double(columns_) * (cross_ ? double(rows_) : 0.0));
   std::vector<Tensor> xs, ys;
   for (auto& piece : waiting_) xs.push_back(piece.x), ys.push_back(piece.y);
-  const Tensor x = gathered(xs, count), y = cross_ ? gathered(ys, count) : Tensor();
-  span.moves(x, x);
-  for (int64_t c0 = 0; c0 < columns_; c0 += kStrip) {
-    const int64_t width = std::min(kStrip, columns_ - c0);
-    const Tensor strip = slice(x, 0, c0, width); // packed once for both products
-    auto add = [&](const Tensor& left, int64_t r0, float* sum) {
-      const int64_t rows = left.shape()[0] - r0;
-      const Tensor part = linear(slice(left, 0, r0, rows), strip, {}, DType::f32).dense();
-      add_rows(part.data<float>(), rows, width, sum + r0 * columns_ + c0, columns_);
-    };
-    if (square_) add(x, c0, square_sum_->as<float>());
-    if (cross_) add(y, 0, cross_sum_->as<float>());
-  }
+  if (xs[0].dtype() == DType::bf16 && cpu_features().amx)
+    run_tiles(xs, ys, count);
+  else
+    run_strips(xs, ys, count);
   for (int64_t left = count; left > 0;) { // the tokens that are done go
     Piece& first = waiting_.front();
     const int64_t tokens = first.x.shape()[0], gone = std::min(left, tokens);
@@ -154,6 +159,35 @@ void Gram::run(int64_t count) {
     left -= gone;
   }
   waiting_tokens_ -= count;
+}
+
+void Gram::run_tiles(std::span<const Tensor> xs, std::span<const Tensor> ys, int64_t count) {
+  const cpu::GramPanels right(columns_, count);
+  const cpu::GramPanels left = square_ ? cpu::GramPanels(columns_, count) : cpu::GramPanels();
+  const cpu::GramPanels other = cross_ ? cpu::GramPanels(rows_, count) : cpu::GramPanels();
+  cpu::gram_pack(rows_of(xs, count), columns_, left, right);
+  std::vector<cpu::GramProduct> products;
+  if (cross_) {
+    cpu::gram_pack(rows_of(ys, count), rows_, other, {});
+    products.push_back({other, right, cross_sum_->as<float>(), rows_, columns_, false});
+  }
+  if (square_) products.push_back({left, right, square_sum_->as<float>(), columns_, columns_, true});
+  cpu::gram_add(products);
+}
+
+void Gram::run_strips(std::span<const Tensor> xs, std::span<const Tensor> ys, int64_t count) {
+  const Tensor x = gathered(xs, count), y = cross_ ? gathered(ys, count) : Tensor();
+  for (int64_t c0 = 0; c0 < columns_; c0 += kStrip) {
+    const int64_t width = std::min(kStrip, columns_ - c0);
+    const Tensor strip = slice(x, 0, c0, width); // packed once for both products
+    auto add = [&](const Tensor& left, int64_t r0, float* sum) {
+      const int64_t rows = left.shape()[0] - r0;
+      const Tensor part = linear(slice(left, 0, r0, rows), strip, {}, DType::f32).dense();
+      add_rows(part.data<float>(), rows, width, sum + r0 * columns_ + c0, columns_);
+    };
+    if (square_) add(x, c0, square_sum_->as<float>());
+    if (cross_) add(y, 0, cross_sum_->as<float>());
+  }
 }
 
 void Gram::finish() {

@@ -3,6 +3,7 @@
 // the batches.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "runtime/tensor.h"
@@ -27,7 +28,9 @@ private:
   struct Piece {
     Tensor x, y;
   };
-  void run(int64_t count); // the product of the first `count` waiting tokens
+  void run(int64_t count); // the product of the first `count` waiting tokens, by one of two ways, same bits:
+  void run_tiles(std::span<const Tensor> xs, std::span<const Tensor> ys, int64_t count);
+  void run_strips(std::span<const Tensor> xs, std::span<const Tensor> ys, int64_t count);
   void finish();
 
   const bool square_, cross_;

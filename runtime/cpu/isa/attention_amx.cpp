@@ -8,6 +8,7 @@
 #if defined(__AVX512F__)
 #pragma GCC target("avx512bf16,amx-tile,amx-bf16")
 #include "runtime/cpu/isa/attention_vectors.h"
+#include "runtime/cpu/isa/tiles.h"
 
 #include <algorithm>
 #include <cstring>
@@ -18,23 +19,8 @@ namespace {
 
 using cpu::AttentionPart;
 
-using cpu::kGroup, cpu::kKeptBlocks, cpu::kTileRows, cpu::kTileWords;
+using cpu::kGroup, cpu::kKeptBlocks, cpu::kTileRows;
 constexpr int kTilePairs = 16;
-
-// All eight tiles full.
-struct alignas(64) TileShapes {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-
-struct Tiles {
-  Tiles() {
-    static constexpr TileShapes shapes;
-    _tile_loadconfig(&shapes);
-  }
-  ~Tiles() { _tile_release(); }
-};
 
 // Rows of bf16 as a left operand, what they lack to the numbers meant beside them (null: nothing).
 struct Left {
@@ -87,29 +73,6 @@ INLINE void multiply(const Left& a, const uint32_t* b, int64_t b_step, int64_t b
       if (two) _tile_stored(3, below + 16, out_words * 4);
     }
   }
-}
-
-// words[i][j] = rows[j][i] of 16 x 16 4-byte words, by four perfect shuffles.
-INLINE void transpose_words(const Lanes (&rows)[16], uint32_t* words) {
-  Lanes a[16], b[16], low, high;
-  for (int i = 0; i < 16; ++i) {
-    a[i] = rows[i];
-    low[i] = (i & 1) * 16 + i / 2;
-    high[i] = low[i] + 8;
-  }
-  for (int step = 0; step < 4; ++step) {
-    for (int i = 0; i < 8; ++i) {
-      b[2 * i] = __builtin_shuffle(a[i], a[i + 8], low);
-      b[2 * i + 1] = __builtin_shuffle(a[i], a[i + 8], high);
-    }
-    for (int i = 0; i < 16; ++i) a[i] = b[i];
-  }
-  for (int i = 0; i < 16; ++i) *(Lanes*)(words + 16 * i) = a[i];
-}
-
-// `count` 16-bit values from `from`, the rest of 32 zero.
-INLINE __m512i load_some(const uint16_t* from, int64_t count) {
-  return _mm512_maskz_loadu_epi16(count >= 32 ? ~0u : (1u << count) - 1, from);
 }
 
 // Keys as right operands: tile [16 keys][32 channels] after tile, of word p and key j the channels 2p, 2p

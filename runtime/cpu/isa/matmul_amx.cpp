@@ -6,18 +6,10 @@
 #if defined(__AVX512F__)
 #pragma GCC target("avx512bf16,amx-tile,amx-bf16,amx-int8")
 #include "runtime/cpu/isa/smallrows.h"
-
-#include <immintrin.h>
+#include "runtime/cpu/isa/tiles.h"
 
 namespace wane::WANE_ISA_NAMESPACE {
 namespace {
-
-// All eight tiles full.
-struct alignas(64) TileShapes {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
 
 constexpr int64_t kBlockStride = 256, kHalfTile = 64; // bytes: from pair (four) of K to the next; 16 columns
 constexpr int64_t kStep = 16 * kBlockStride;          // of a block that 64 bytes of a row meet
@@ -97,10 +89,7 @@ void strip(const char* a, int64_t stride, const char* w, int64_t steps, char* ou
 
 } // namespace
 
-void tiles_begin() {
-  static constexpr TileShapes shapes;
-  _tile_loadconfig(&shapes);
-}
+void tiles_begin() { configure_tiles(); }
 void tiles_end() { _tile_release(); }
 
 void square_amx(bool bytes, const void* a, int64_t stride, const void* w, int64_t steps, void* out,
