@@ -153,7 +153,8 @@ TEST_CASE("cuda on the host: a program's key names the whole program") {
 TEST_CASE("cuda on the host: the programs of the Lua tests give the CPU's bits") {
   const char* path = std::getenv("WANE_PROGRAMS");
   if (!path || !HostKernels::compiler_available()) {
-    MESSAGE("skipped: ", std::string(path ? "no g++ to build the CUDA text with" : "WANE_PROGRAMS names no file"));
+    MESSAGE("skipped: ",
+            std::string(path ? "no g++ to build the CUDA text with" : "WANE_PROGRAMS names no file"));
     return;
   }
   auto programs = read_programs(path);

@@ -1,5 +1,5 @@
-// AMX tiles as products, attention and the moments of tokens use them: all eight of 16 rows of 64 bytes. Included by
-// sources of level v4 only.
+// AMX tiles as products, attention and the moments of tokens use them: all eight of 16 rows of 64 bytes.
+// Included by sources of level v4 only.
 #pragma once
 
 #include <cstdint>
