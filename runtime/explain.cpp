@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "runtime/cpu/interpreter.h"
 #include "runtime/cuda/cache.h"
@@ -38,8 +39,8 @@ std::string indented(const std::string& text, int spaces) {
   return out;
 }
 
-// One line a node, operands below their user.
-void append_tree(std::string& out, const NodePtr& pointer, int depth) {
+// One line a node, operands below their first user.
+void append_tree(std::string& out, const NodePtr& pointer, int depth, std::set<const Node*>& shown) {
   const Node& node = *pointer;
   std::string indent(size_t(2 * depth + 2), ' ');
   if (!is_pending(node)) {
@@ -47,24 +48,26 @@ void append_tree(std::string& out, const NodePtr& pointer, int depth) {
     return;
   }
   auto place = to_string(node.origin);
-  out += fmt::format("\n{}{}   {}   {}{}{}", indent,
+  bool again = !shown.insert(&node).second;
+  out += fmt::format("\n{}{}   {}   {}{}{}{}", indent,
                      node.kind == NodeKind::map ? info(node.op).name : name_of(node.reduction),
-                     to_string(node.shape), name_of(node.dtype), place.empty() ? "" : "  at ", place);
+                     to_string(node.shape), name_of(node.dtype), place.empty() ? "" : "  at ", place,
+                     again ? "  as above" : "");
   for (auto& arg : node.args)
-    if (arg) append_tree(out, arg, depth + 1);
+    if (arg && !again) append_tree(out, arg, depth + 1, shown);
 }
 
 // How full the tree is, by limit, and which one would flush it first.
-std::string limits_text(const Node& node) {
+std::string limits_text(const TreeCounts& counts, int height) {
   struct Limit {
     const char* name;
     double used, most;
   };
-  const std::array<Limit, 5> limits{{{"ops", double(node.ops), kMaxOps},
-                                     {"inputs", double(node.inputs), kMaxInputs},
-                                     {"height", double(node.height), kMaxHeight},
-                                     {"reductions", double(node.reductions), kMaxReductions},
-                                     {"retained", double(node.retained), double(retain_limit())}}};
+  const std::array<Limit, 5> limits{{{"ops", double(counts.ops), kMaxOps},
+                                     {"inputs", double(counts.inputs), kMaxInputs},
+                                     {"height", double(height), kMaxHeight},
+                                     {"reductions", double(counts.reductions), kMaxReductions},
+                                     {"retained", double(counts.retained), double(retain_limit())}}};
   std::string out;
   const Limit* nearest = &limits[0];
   for (auto& limit : limits) {
@@ -102,11 +105,13 @@ std::string explain(const Tensor& x, bool whole_source) {
                                                       : "one number";
     return fmt::format("{}\n  {}", describe(x), state);
   }
+  TreeCounts counts = count_tree(node);
+  std::set<const Node*> shown;
   auto out = fmt::format(
       "{}\n  pending: {} ops, {} reductions, {} inputs, height {}; one pass by the {} template", describe(x),
-      node.ops, node.reductions, node.inputs, node.height, node.row ? "row" : "flat");
-  append_tree(out, x.node(), 1);
-  out += "\n  flushes   " + limits_text(node);
+      counts.ops, counts.reductions, counts.inputs, node.height, node.row ? "row" : "flat");
+  append_tree(out, x.node(), 1, shown);
+  out += "\n  flushes   " + limits_text(counts, node.height);
   if (x.count() == 0) return out + "\n  no elements: nothing will run";
   Plan plan = sketch_plan(x.node());
   out +=

@@ -70,7 +70,7 @@ void flush(const NodePtr& node, FlushCause cause) {
       plan.launch.outputs = {{buffer->data()}};
       if (auto seen = hook.load()) seen(plan.program);
       if (span.on())
-        span.program(short_name(plan.program), cause, node->origin, node->ops, bytes_moved(plan),
+        span.program(short_name(plan.program), cause, node->origin, op_count(plan.program), bytes_moved(plan),
                      operations(plan));
       cpu::run(plan.program, plan.launch);
     } catch (Error& e) {

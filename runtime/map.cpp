@@ -100,9 +100,17 @@ void settle_limits(Node& node) {
     for (auto& arg : node.args)
       if (arg) node.height = std::max(node.height, arg->height + 1);
   };
+  // Sums over the operands count twice what two of them share; what counts is each node once.
+  auto passed = [&] {
+    if (passed_limit(node) == FlushCause::none) return FlushCause::none;
+    TreeCounts once = count_tree(node);
+    node.ops = once.ops, node.inputs = once.inputs, node.reductions = once.reductions;
+    node.retained = once.retained;
+    return passed_limit(node);
+  };
   measure();
   // The largest pending operand goes first; a tree of leaves is always within the limits.
-  for (auto cause = passed_limit(node); cause != FlushCause::none; cause = passed_limit(node)) {
+  for (auto cause = passed(); cause != FlushCause::none; cause = passed()) {
     NodePtr largest;
     for (auto& arg : node.args)
       if (arg && is_pending(*arg) && (!largest || arg->ops > largest->ops)) largest = arg;

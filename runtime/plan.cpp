@@ -243,6 +243,24 @@ Plan plan(const NodePtr& root, bool sketch, FlushNode flush_node) {
 
 } // namespace
 
+TreeCounts count_tree(const Node& root) {
+  TreeCounts out;
+  std::vector<const Node*> met{&root}; // some dozens: looking through them is quicker than a set
+  for (size_t i = 0; i < met.size(); ++i) {
+    const Node& node = *met[i];
+    if (!is_pending(node)) {
+      out.inputs += node.kind != NodeKind::constant;
+      out.retained += node.buffer ? int64_t(node.buffer->bytes()) : 0;
+      continue;
+    }
+    ++out.ops;
+    out.reductions += node.kind == NodeKind::reduce;
+    for (auto& arg : node.args)
+      if (arg && std::find(met.begin(), met.end(), arg.get()) == met.end()) met.push_back(arg.get());
+  }
+  return out;
+}
+
 Plan make_plan(const NodePtr& root, FlushNode flush_node) { return plan(root, false, flush_node); }
 Plan sketch_plan(const NodePtr& root) { return plan(root, true, nullptr); }
 
@@ -271,6 +289,12 @@ double bytes_moved(const Plan& plan) {
   }
   const Step& root = plan.program.steps[size_t(plan.program.outputs[0])];
   return bytes + double(launch.rows) * (root.per_row ? 1 : double(launch.n)) * double(size_of(root.dtype));
+}
+
+int op_count(const Program& program) {
+  return int(std::count_if(program.steps.begin(), program.steps.end(), [](const Step& step) {
+    return step.kind == StepKind::map || step.kind == StepKind::reduce;
+  }));
 }
 
 double operations(const Plan& plan) {
