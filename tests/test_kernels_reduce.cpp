@@ -1,6 +1,7 @@
 // Reductions and running sums over any dim, against long double and against the tree that program.h states.
 #include "runtime/cpu/fold_kernels.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/cpu/map_kernels.h"
 #include "runtime/error.h"
 #include "tests/kernel_checks.h"
 
@@ -10,15 +11,15 @@ using namespace wane;
 using namespace wane::cpu;
 
 namespace wane {
-namespace isa_v2 {
-const cpu::FoldTable& fold_kernels();
-}
-namespace isa_v3 {
-const cpu::FoldTable& fold_kernels();
-}
-namespace isa_v4 {
-const cpu::FoldTable& fold_kernels();
-}
+#define WANE_LEVEL(level)                                                                                    \
+  namespace level {                                                                                          \
+  const cpu::FoldTable& fold_kernels();                                                                      \
+  const cpu::MapKernels& map_kernels();                                                                      \
+  }
+WANE_LEVEL(isa_v2)
+WANE_LEVEL(isa_v3)
+WANE_LEVEL(isa_v4)
+#undef WANE_LEVEL
 } // namespace wane
 
 namespace {
@@ -39,8 +40,9 @@ template <class T> T tree_sum(const std::vector<T>& x) {
 struct Size {
   int64_t outer, n, inner;
 };
-const Size kSizes[] = {{1, 1, 1},     {1, 1000, 1}, {3, 17, 1},    {2, 256, 5}, {1, 257, 300},  {4, 40, 16},
-                       {1, 70000, 1}, {2, 9000, 3}, {1, 513, 777}, {100, 3, 2}, {1, 300000, 1}, {5, 1, 7}};
+const Size kSizes[] = {{1, 1, 1},   {1, 1000, 1},   {3, 17, 1},      {2, 256, 5},  {1, 257, 300},
+                       {4, 40, 16}, {1, 70000, 1},  {1, 1100, 4099}, {2, 9000, 3}, {1, 513, 777},
+                       {100, 3, 2}, {1, 300000, 1}, {5, 1, 7}};
 
 template <class T> std::vector<T> column(const std::vector<T>& x, const Size& s, int64_t o, int64_t c) {
   std::vector<T> out;
@@ -152,20 +154,126 @@ TEST_CASE("reductions: NaN shows, equals give the first, nothing gives the neutr
                        "max: of no elements", Error);
 }
 
-TEST_CASE("fold kernels give the same bits at every x86-64 level") {
-  const auto x = drawn(256 * 37, 11);
-  auto run = [&](const FoldTable& table) {
-    std::vector<float> lanes(16 * 37), total(38);
-    const auto& k = table.of<float>(Reduction::sum);
-    k.start(lanes.data(), 16 * 37);
-    for (int64_t i = 0; i < 256; i += 16) k.rows(x.data() + i * 37, 16, 37, 37, lanes.data());
-    k.finish(lanes.data(), 37, total.data());
-    k.block(x.data(), 251, &total[37]);
-    return total;
-  };
-  const auto v2 = run(isa_v2::fold_kernels());
-  if (isa_level() >= IsaLevel::v3) CHECK(same_bytes(v2, run(isa_v3::fold_kernels())));
-  if (isa_level() >= IsaLevel::v4) CHECK(same_bytes(v2, run(isa_v4::fold_kernels())));
+namespace {
+
+// A reduction in one element at a time.
+template <class T> T first_value(Reduction how) {
+  using Limits = std::numeric_limits<T>;
+  const bool whole = Limits::is_integer;
+  if (how == Reduction::min) return whole ? Limits::max() : Limits::infinity();
+  if (how == Reduction::max) return whole ? Limits::lowest() : -Limits::infinity();
+  return T(how == Reduction::prod || how == Reduction::all);
+}
+template <class T> T joined(Reduction how, T a, T b) {
+  const bool nan = b != b;
+  switch (how) {
+  case Reduction::sum:
+  case Reduction::sumsq: return a + b;
+  case Reduction::prod: return a * b;
+  case Reduction::min:
+  case Reduction::all: return nan || b < a ? b : a;
+  default: return nan || b > a ? b : a;
+  }
+}
+template <class T> T taken(Reduction how, T x) {
+  if (how == Reduction::sumsq) return x * x;
+  if (how == Reduction::absmax) return std::abs(x);
+  return how == Reduction::any || how == Reduction::all ? T(x != 0) : x;
+}
+
+// The stated tree of x[0], x[stride] ...; `total` is what came before.
+template <class T> T tree_of(Reduction how, const T* x, int64_t n, int64_t stride, T total) {
+  for (int64_t block = 0; block < n; block += 256) {
+    std::vector<T> lanes(16, first_value<T>(how));
+    for (int64_t i = block; i < std::min(n, block + 256); i++)
+      lanes[size_t(i % 16)] = joined(how, lanes[size_t(i % 16)], taken(how, x[i * stride]));
+    for (size_t half = 8; half; half /= 2)
+      for (size_t l = 0; l < half; l++) lanes[l] = joined(how, lanes[l], lanes[l + half]);
+    total = joined(how, total, lanes[0]);
+  }
+  return total;
+}
+
+// Equal bits; any NaN is any other.
+template <class T> bool alike(T a, T b) { return (a != a && b != b) || std::memcmp(&a, &b, sizeof a) == 0; }
+
+// Numbers with NaN, infinities and zeros of both signs in some places, whole ones small.
+template <class T> std::vector<T> with_specials(size_t n, unsigned seed) {
+  const double special[] = {0, -0.0, NAN, INFINITY, -INFINITY};
+  std::mt19937 rng(seed);
+  std::vector<T> x;
+  for (float v : drawn(n, seed))
+    if constexpr (std::numeric_limits<T>::is_integer)
+      x.push_back(T(v * 3));
+    else // zeros often, the others seldom: most sums are numbers
+      x.push_back(rng() % 4 == 0     ? T(special[rng() % 2])
+                  : rng() % 400 == 0 ? T(special[2 + rng() % 3])
+                                     : T(v));
+  return x;
+}
+
+const Reduction kFolds[] = {Reduction::sum,   Reduction::min,  Reduction::max, Reduction::absmax,
+                            Reduction::sumsq, Reduction::prod, Reduction::any, Reduction::all};
+
+template <class T> void check_row_kernels(const MapKernels& k) {
+  for (int64_t rows : {1, 2, 3, 4, 5, 8, 33})
+    for (int64_t n : {0, 1, 5, 15, 16, 17, 31, 32, 40, 64, 100, 128, 255, 256, 257, 300, 530}) {
+      const auto x = with_specials<T>(size_t(rows * n), unsigned(rows * 1000 + n));
+      for (Reduction how : {kFolds[0], kFolds[1], kFolds[2], kFolds[3], kFolds[4]}) {
+        std::vector<T> totals(static_cast<size_t>(rows));
+        k.reduce_rows[int(how)][sizeof(T) == 8](x.data(), rows, n, totals.data());
+        T one = T(3);
+        k.reduce[int(how)][sizeof(T) == 8](x.data(), rows * n, &one, false);
+        bool same = alike(one, tree_of(how, x.data(), rows * n, 1, T(3)));
+        for (int64_t r = 0; r < rows; r++)
+          same &= alike(totals[size_t(r)], tree_of(how, x.data() + r * n, n, 1, first_value<T>(how)));
+        CAPTURE(rows);
+        CAPTURE(n);
+        CAPTURE(name_of(how));
+        CHECK(same);
+      }
+    }
+}
+
+template <class T> void check_column_kernels(const FoldTable& table) {
+  for (int64_t width : {1, 3, 8, 15, 16, 17, 37, 64, 130, 300})
+    for (int64_t count : {1, 15, 16, 17, 63, 64, 65, 100, 256}) {
+      const int64_t stride = width + count % 3;
+      const auto x = with_specials<T>(size_t(stride * count), unsigned(width * 1000 + count));
+      for (Reduction how : kFolds) {
+        const auto& k = table.of<T>(how);
+        std::vector<T> lanes(size_t(16 * width)), total(static_cast<size_t>(width), T(2));
+        k.start(lanes.data(), 16 * width);
+        k.rows(x.data(), count, width, stride, lanes.data());
+        k.finish(lanes.data(), width, total.data());
+        bool same = true;
+        for (int64_t c = 0; c < width; c++)
+          same &= alike(total[size_t(c)], tree_of(how, x.data() + c, count, stride, T(2)));
+        T block = T(2);
+        k.block(x.data(), std::min<int64_t>(256, count * stride), &block);
+        same &= alike(block, tree_of(how, x.data(), std::min<int64_t>(256, count * stride), 1, T(2)));
+        CAPTURE(width);
+        CAPTURE(count);
+        CAPTURE(name_of(how));
+        CHECK(same);
+      }
+    }
+}
+
+void check_level(const MapKernels& maps, const FoldTable& folds) {
+  check_row_kernels<float>(maps);
+  check_row_kernels<double>(maps);
+  check_column_kernels<float>(folds);
+  check_column_kernels<double>(folds);
+  check_column_kernels<int64_t>(folds);
+}
+
+} // namespace
+
+TEST_CASE("reductions of rows and columns follow the stated tree at every x86-64 level") {
+  check_level(isa_v2::map_kernels(), isa_v2::fold_kernels());
+  if (isa_level() >= IsaLevel::v3) check_level(isa_v3::map_kernels(), isa_v3::fold_kernels());
+  if (isa_level() >= IsaLevel::v4) check_level(isa_v4::map_kernels(), isa_v4::fold_kernels());
 }
 
 TEST_CASE("running sums") {

@@ -15,7 +15,7 @@ inline constexpr int kFoldKinds = 8; // Reduction without argmax and argmin
 template <class T> struct FoldKernels {
   // lanes[c], lanes[width + c] ... = the start value.
   void (*start)(T* values, int64_t n);
-  // Row r of at most 16 joins lane r: lanes [16, width], x has `stride` elements between rows.
+  // Row r of at most 256 joins lane r % 16: lanes [16, width], x has `stride` elements between rows.
   void (*rows)(const T* x, int64_t count, int64_t width, int64_t stride, T* lanes);
   // Folds the lanes [16, width] and joins them to total [width].
   void (*finish)(T* lanes, int64_t width, T* total);

@@ -382,14 +382,7 @@ private:
         code.lookup_fn(out, in(code.a), table.values.data(), table.entries, count);
         break;
       }
-      case CodeKind::expand: {
-        auto* from = static_cast<const std::byte*>(in(code.a));
-        size_t size = size_of(code.lane);
-        for (int64_t i = 0; i < rows_; ++i)
-          k_.fill[int(code.lane)](static_cast<std::byte*>(out) + size_t(i * width_) * size,
-                                  from + size_t(i) * size, width_);
-        break;
-      }
+      case CodeKind::expand: k_.expand[int(code.lane)](out, in(code.a), rows_, width_); break;
       case CodeKind::reduce: reduce(code, in(code.a), out, first); break;
       }
     }

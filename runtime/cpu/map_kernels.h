@@ -21,6 +21,7 @@ inline constexpr int kLaneCount = 4;
 using MapFn = void (*)(void* out, const void* a, const void* b, const void* c, int64_t n);
 using ConvertFn = void (*)(void* out, const void* in, int64_t n);
 using StridedFn = void (*)(void* out, const void* in, int64_t stride, int64_t n);
+using ExpandFn = void (*)(void* out, const void* in, int64_t rows, int64_t n); // in[r] for all of row r
 using LookupFn = void (*)(void* out, const void* index, const void* table, int64_t entries, int64_t n);
 // Folds whole blocks of kReduceBlock (the last may be short) of x into *total, in order; `first`: *total is
 // unset.
@@ -38,6 +39,7 @@ struct MapKernels {
   ConvertFn cast[kLaneCount][kDTypeCount] = {}; // lane to the dtype's lane, rounded to the dtype
   StridedFn load_strided[kDTypeCount] = {};
   ConvertFn fill[kLaneCount] = {};              // out[0..n) = *in
+  ExpandFn expand[kLaneCount] = {};
   LookupFn lookup[kLaneCount][kLaneCount] = {}; // index lane (f32 or i32), table lane
   ReduceFn reduce[5][2] = {};                   // by Reduction (sum .. sumsq), f32 or f64
   ReduceRowsFn reduce_rows[5][2] = {};

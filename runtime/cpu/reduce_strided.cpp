@@ -8,12 +8,15 @@
 #include "runtime/error.h"
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 namespace wane::cpu {
 namespace {
 
 constexpr int64_t kColumns = 256;      // columns that one part folds
+constexpr int64_t kManyColumns = 1024; // the same of large matrices: whole pages of their rows
+constexpr int64_t kLarge = 1 << 22;    // elements
 constexpr int64_t kElements = 1 << 16; // about so many elements make a part
 
 // How the work is cut: columns into chunks; if few outputs have long sums, blocks of 256 into runs, whose
@@ -23,7 +26,7 @@ struct Cut {
   int64_t width, chunks, blocks, run, runs;
 
   Cut(int64_t outer, int64_t n, int64_t inner) : outer(outer), n(n), inner(inner) {
-    width = std::min(inner, kColumns);
+    width = std::min(inner, outer * n * inner < kLarge ? kColumns : kManyColumns);
     chunks = (inner + width - 1) / width;
     blocks = (n + kReduceBlock - 1) / kReduceBlock;
     run = std::max<int64_t>(1, kElements / (kReduceBlock * width));
@@ -34,26 +37,25 @@ struct Cut {
 // Joins block `b` of columns [column, column + width) to total.
 template <class T>
 void fold_block(const FoldKernels<T>& k, DType in, const char* x, const Cut& cut, int64_t b, int64_t column,
-                int64_t width, T* total, std::vector<T>& lanes, std::vector<T>& room) {
+                int64_t width, T* total, T* lanes, T* room) {
   const int64_t first = b * kReduceBlock, last = std::min(cut.n, first + kReduceBlock),
                 bytes = int64_t(size_of(in));
   if (cut.inner == 1) {
-    k.block(read_lanes(in, x + first * bytes, last - first, room.data()), last - first, total);
+    k.block(read_lanes(in, x + first * bytes, last - first, room), last - first, total);
     return;
   }
-  k.start(lanes.data(), kReduceLanes * width);
-  for (int64_t i = first; i < last; i += kReduceLanes) {
-    const int64_t count = std::min<int64_t>(kReduceLanes, last - i);
-    const char* at = x + (i * cut.inner + column) * bytes;
-    if (in == computed_dtype<T>()) {
-      k.rows(reinterpret_cast<const T*>(at), count, width, cut.inner, lanes.data());
-      continue;
+  k.start(lanes, kReduceLanes * width);
+  const char* at = x + (first * cut.inner + column) * bytes;
+  if (in == computed_dtype<T>())
+    k.rows(reinterpret_cast<const T*>(at), last - first, width, cut.inner, lanes);
+  else
+    for (int64_t i = first; i < last; i += kReduceLanes) {
+      const int64_t count = std::min<int64_t>(kReduceLanes, last - i);
+      for (int64_t r = 0; r < count; r++, at += cut.inner * bytes)
+        read_lanes(in, at, width, room + r * width);
+      k.rows(room, count, width, width, lanes);
     }
-    for (int64_t r = 0; r < count; r++)
-      read_lanes(in, at + r * cut.inner * bytes, width, room.data() + r * width);
-    k.rows(room.data(), count, width, width, lanes.data());
-  }
-  k.finish(lanes.data(), width, total);
+  k.finish(lanes, width, total);
 }
 
 template <class T> void fold(Reduction how, DType in, const char* x, T* out, const Cut& cut) {
@@ -67,15 +69,15 @@ template <class T> void fold(Reduction how, DType in, const char* x, T* out, con
   const int64_t runs = std::max<int64_t>(1, cut.runs), tasks = cut.outer * cut.chunks * runs;
   const int64_t step = direct ? std::max<int64_t>(1, kElements / std::max<int64_t>(1, cut.n * cut.width)) : 1;
   parallel_parts((tasks + step - 1) / step, [&](int64_t part, int) {
-    std::vector<T> lanes(size_t(kReduceLanes * cut.width)),
-        room(size_t(std::max(kReduceBlock, kReduceLanes * cut.width)));
+    auto lanes = std::make_unique_for_overwrite<T[]>(size_t(kReduceLanes * cut.width)),
+         room = std::make_unique_for_overwrite<T[]>(size_t(std::max(kReduceBlock, kReduceLanes * cut.width)));
     for (int64_t task = part * step; task < std::min(tasks, (part + 1) * step); task++) {
       const int64_t o = task / (cut.chunks * runs), chunk = task / runs % cut.chunks, r = task % runs;
       const int64_t column = chunk * cut.width, width = std::min(cut.width, cut.inner - column);
       for (int64_t b = r * cut.run; b < std::min(cut.blocks, (r + 1) * cut.run); b++) {
         T* total =
             direct ? out + o * cut.inner + column : &sums[size_t((o * cut.blocks + b) * cut.inner + column)];
-        fold_block(k, in, x + o * row * bytes, cut, b, column, width, total, lanes, room);
+        fold_block(k, in, x + o * row * bytes, cut, b, column, width, total, lanes.get(), room.get());
       }
     }
   });

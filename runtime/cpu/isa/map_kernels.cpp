@@ -3,6 +3,7 @@
 #include "runtime/cpu/map_kernels.h"
 
 #include "kernels/ops.h"
+#include "runtime/cpu/isa/reduce_kernels.h"
 
 #include <immintrin.h>
 
@@ -196,6 +197,13 @@ template <class T> void fill(void* out, const void* in, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = value;
 }
 
+template <class T> void expand(void* out, const void* in, int64_t rows, int64_t n) {
+  const T* x = static_cast<const T*>(in);
+  T* y = static_cast<T*>(out);
+  for (int64_t row = 0; row < rows; ++row, y += n)
+    for (int64_t i = 0; i < n; ++i) y[i] = x[row];
+}
+
 // -- casts
 // --------------------------------------------------------------------------------------------------- Float
 // to float rounds once, also from f64 to 16 bits (through rounding to odd); float to integer goes towards
@@ -253,91 +261,6 @@ void lookup(void* out, const void* index, const void* table, int64_t entries, in
   }
 }
 
-// -- reductions
-// ----------------------------------------------------------------------------------------------
-// Vectors wider than the level's registers pass between functions that are all inlined.
-#pragma GCC diagnostic ignored "-Wpsabi"
-template <class T> struct LaneVectorOf {
-  typedef T type __attribute__((vector_size(kReduceLanes * sizeof(T))));
-};
-template <class T> using LaneVector = typename LaneVectorOf<T>::type;
-
-inline __attribute__((always_inline)) LaneVector<float> magnitudes(LaneVector<float> x) {
-  return (LaneVector<float>)((LaneVector<int32_t>)x & 0x7fffffff);
-}
-inline __attribute__((always_inline)) LaneVector<double> magnitudes(LaneVector<double> x) {
-  return (LaneVector<double>)((LaneVector<int64_t>)x & 0x7fffffffffffffff);
-}
-
-template <Reduction r, class T> struct Fold {
-  static constexpr bool sums = r == Reduction::sum || r == Reduction::sumsq;
-  static inline T start() {
-    return sums || r == Reduction::absmax
-               ? T(0)
-               : (r == Reduction::min ? wane_infinity(T(0)) : -wane_infinity(T(0)));
-  }
-  // Of one value, or of a vector of them.
-  template <class V> static inline __attribute__((always_inline)) V take(V x) {
-    if constexpr (r == Reduction::sumsq)
-      return x * x;
-    else if constexpr (r != Reduction::absmax)
-      return x;
-    else if constexpr (std::is_same_v<V, T>)
-      return wane_abs(x);
-    else
-      return magnitudes(x);
-  }
-  template <class V> static inline __attribute__((always_inline)) V join(V a, V b) {
-    if constexpr (sums)
-      return a + b;
-    else if constexpr (r == Reduction::min)
-      return ((b != b) | (b < a)) ? b : a;
-    else
-      return ((b != b) | (b > a)) ? b : a;
-  }
-};
-
-// The 16 lanes as one vector: gcc 12 makes branches of the scalar form where NaN has to win. What is missing
-// at the end is filled with what a lane starts from, which changes no lane.
-template <class F, class T> inline __attribute__((always_inline)) T reduce_block(const T* x, int64_t n) {
-  using V = LaneVector<T>;
-  T start[kReduceLanes];
-  for (T& lane : start) lane = F::start();
-  V sum;
-  std::memcpy(&sum, start, sizeof(V));
-  int64_t i = 0;
-  for (; i + kReduceLanes <= n; i += kReduceLanes) {
-    V next;
-    std::memcpy(&next, x + i, sizeof(V));
-    sum = F::join(sum, F::take(next));
-  }
-  if (i < n) {
-    V next;
-    std::memcpy(start, x + i, size_t(n - i) * sizeof(T));
-    std::memcpy(&next, start, sizeof(V));
-    sum = F::join(sum, F::take(next));
-  }
-  T lanes[kReduceLanes];
-  std::memcpy(lanes, &sum, sizeof(V));
-  for (int half = kReduceLanes / 2; half > 0; half /= 2)
-    for (int l = 0; l < half; ++l) lanes[l] = F::join(lanes[l], lanes[l + half]);
-  return lanes[0];
-}
-
-template <Reduction r, class T> void reduce(const void* in, int64_t n, void* total, bool first) {
-  using F = Fold<r, T>;
-  const T* x = static_cast<const T*>(in);
-  T& sum = *static_cast<T*>(total);
-  if (first) sum = F::start();
-  for (int64_t i = 0; i < n; i += kReduceBlock)
-    sum = F::join(sum, reduce_block<F>(x + i, n - i < kReduceBlock ? n - i : kReduceBlock));
-}
-
-template <Reduction r, class T> void reduce_rows(const void* in, int64_t rows, int64_t n, void* totals) {
-  for (int64_t row = 0; row < rows; ++row)
-    reduce<r, T>(static_cast<const T*>(in) + row * n, n, static_cast<T*>(totals) + row, true);
-}
-
 template <DType d> void fill_dtype(MapKernels& k) {
   constexpr int t = int(d);
   k.load[t] = load<d>;
@@ -349,13 +272,6 @@ template <DType d> void fill_dtype(MapKernels& k) {
   k.cast[int(Lane::f64)][t] = cast<d, double>;
   k.cast[int(Lane::i32)][t] = cast<d, int>;
   k.cast[int(Lane::i64)][t] = cast<d, i64>;
-}
-
-template <Reduction r> void fill_reduction(MapKernels& k) {
-  k.reduce[int(r)][0] = reduce<r, float>;
-  k.reduce[int(r)][1] = reduce<r, double>;
-  k.reduce_rows[int(r)][0] = reduce_rows<r, float>;
-  k.reduce_rows[int(r)][1] = reduce_rows<r, double>;
 }
 
 template <int... d> void fill_dtypes(MapKernels& k, std::integer_sequence<int, d...>) {
@@ -370,17 +286,17 @@ MapKernels make() {
   k.fill[int(Lane::f64)] = fill<double>;
   k.fill[int(Lane::i32)] = fill<int>;
   k.fill[int(Lane::i64)] = fill<i64>;
+  k.expand[int(Lane::f32)] = expand<float>;
+  k.expand[int(Lane::f64)] = expand<double>;
+  k.expand[int(Lane::i32)] = expand<int>;
+  k.expand[int(Lane::i64)] = expand<i64>;
   k.lookup[int(Lane::f32)][int(Lane::f32)] = lookup<float, float>;
   k.lookup[int(Lane::f32)][int(Lane::f64)] = lookup<float, double>;
   k.lookup[int(Lane::f32)][int(Lane::i32)] = lookup<float, int>;
   k.lookup[int(Lane::i32)][int(Lane::f32)] = lookup<int, float>;
   k.lookup[int(Lane::i32)][int(Lane::f64)] = lookup<int, double>;
   k.lookup[int(Lane::i32)][int(Lane::i32)] = lookup<int, int>;
-  fill_reduction<Reduction::sum>(k);
-  fill_reduction<Reduction::min>(k);
-  fill_reduction<Reduction::max>(k);
-  fill_reduction<Reduction::absmax>(k);
-  fill_reduction<Reduction::sumsq>(k);
+  fill_reductions(k);
   return k;
 }
 
