@@ -83,18 +83,37 @@ TEST_CASE("hadamard: a row's bits depend on neither the others, the threads nor 
     CHECK(half == to_bf16(out));
   }
   const auto x = drawn(12 * 64, 1);
-  std::vector<int32_t> terms;
-  for (int32_t i = 0; i < 144; i++) terms.push_back(i * 7 % 24);
+  auto signs = drawn(144, 2);
+  for (float& sign : signs) sign = sign < 0 ? -1.0f : 1.0f;
   auto run = [&](const HadamardTable& table) {
-    auto y = x;
-    table.f32.fast(x.data(), y.data(), 12 * 64, 64);
-    std::vector<float> room(2 * 12 * kMixColumns);
-    table.f32.mix(y.data(), terms.data(), 12, 64, room.data());
+    std::vector<float> y(x.size()), room(12 * kMixColumns);
+    table.f32.fast(x.data(), y.data(), 12 * 64, 64, 1, false, room.data());
+    table.f32.mix(y.data(), y.data(), signs.data(), 12, 64, 0.3f, room.data());
     return y;
   };
   const auto v2 = run(isa_v2::hadamard_kernels());
   if (isa_level() >= IsaLevel::v3) CHECK(same_bytes(v2, run(isa_v3::hadamard_kernels())));
   if (isa_level() >= IsaLevel::v4) CHECK(same_bytes(v2, run(isa_v4::hadamard_kernels())));
+}
+
+TEST_CASE("hadamard of more than a cache holds gives each row's own bits") {
+  for (int64_t n : {16, 48, 576, 4096, 12288}) {
+    const int64_t rows = (int64_t(33) << 18) / n;
+    auto x = drawn(size_t(16 * n), unsigned(n));
+    while (int64_t(x.size()) < rows * n) x.insert(x.end(), x.begin(), x.begin() + 16 * n);
+    x.resize(size_t(rows * n));
+    std::vector<float> out(x.size() + 16), row(static_cast<size_t>(n));
+    float* aligned = out.data();
+    while (reinterpret_cast<uintptr_t>(aligned) % 64) aligned++;
+    hadamard_rows(DType::f32, x.data(), aligned, rows, n);
+    bool same = true;
+    for (int64_t r = 0; r < rows; r += r < 32 ? 1 : 37) {
+      hadamard_rows(DType::f32, x.data() + r * n, row.data(), 1, n);
+      same &= std::memcmp(row.data(), aligned + r * n, row.size() * sizeof(float)) == 0;
+    }
+    CAPTURE(n);
+    CHECK(same);
+  }
 }
 
 TEST_CASE("hadamard: sizes without a transform are refused by name") {

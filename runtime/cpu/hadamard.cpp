@@ -12,6 +12,8 @@
 #include <cmath>
 #include <vector>
 
+#include <immintrin.h>
+
 namespace wane::cpu {
 
 const HadamardTable& hadamard_kernels() {
@@ -24,7 +26,8 @@ const HadamardTable& hadamard_kernels() {
 namespace {
 
 constexpr int64_t kElementsPerPart = 1 << 15;
-constexpr int64_t kLargestOrder = 1024; // of one Paley matrix
+constexpr int64_t kStreamBytes = int64_t(32) << 20; // a larger result is not found in a cache later
+constexpr int64_t kLargestOrder = 1024;             // of one Paley matrix
 
 bool is_prime(int64_t q) {
   if (q < 2) return false;
@@ -113,55 +116,74 @@ Plan plan_for(int64_t n) {
   return best;
 }
 
-struct Factor {
+template <class T> struct Factor {
   int64_t m, width;
-  std::vector<int32_t> terms; // column a of H (of H^T: row a): the source row of each, m more where negative
+  std::vector<T> signs; // [m / kMixRows, m, kMixRows]: column a of H (of H^T: row a) in groups of kMixRows
 };
 
-std::vector<Factor> factors_of(const Plan& plan, bool transposed) {
-  std::vector<Factor> factors;
+template <class T> std::vector<Factor<T>> factors_of(const Plan& plan, bool transposed) {
+  std::vector<Factor<T>> factors;
   int64_t width = plan.power;
   for (auto m = plan.orders.rbegin(); m != plan.orders.rend(); width *= *m++) {
-    Factor f{*m, width, std::vector<int32_t>(size_t(*m * *m))};
+    Factor<T> f{*m, width, std::vector<T>(size_t(*m * *m))};
     const auto h = paley_matrix(*m);
     for (int64_t a = 0; a < *m; a++)
       for (int64_t b = 0; b < *m; b++)
-        f.terms[size_t(a * *m + b)] =
-            int32_t(h[size_t(transposed ? a * *m + b : b * *m + a)] > 0 ? b : b + *m);
+        f.signs[size_t((a / kMixRows * *m + b) * kMixRows + a % kMixRows)] =
+            T(h[size_t(transposed ? a * *m + b : b * *m + a)]);
     factors.push_back(std::move(f));
   }
   return factors;
 }
 
+// Vectors that lie across cache lines would take two accesses each.
+template <class T> struct Lines {
+  struct alignas(64) Line {
+    T elements[64 / sizeof(T)];
+  };
+  explicit Lines(int64_t n) : lines(size_t(n) * sizeof(T) / sizeof(Line) + 1) {}
+  T* data() { return lines.data()->elements; }
+  std::vector<Line> lines;
+};
+
 template <class T>
 void transform_rows(DType dtype, const char* x, char* out, int64_t rows, int64_t n, const HadamardUse& use) {
   const HadamardKernels<T>& k = hadamard_kernels().of<T>();
   const Plan plan = plan_for(n);
-  const auto factors = factors_of(plan, use.back);
+  const auto factors = factors_of<T>(plan, use.back);
   const int64_t largest = plan.orders.empty() ? 0 : *std::max_element(plan.orders.begin(), plan.orders.end());
   const std::vector<T> scales(use.factors.begin(), use.factors.end());
   const int64_t turns = int64_t(scales.size()) / n;
   const T scale = T(1 / std::sqrt(double(n)));
   const int64_t step = std::max<int64_t>(1, kElementsPerPart / n), row_bytes = n * int64_t(size_of(dtype));
+  const bool direct = dtype == computed_dtype<T>();
+  const bool stream = direct && factors.empty() && out != x && !(turns && use.back)
+                      && rows * row_bytes > kStreamBytes && row_bytes % 64 == 0
+                      && reinterpret_cast<uintptr_t>(out) % 64 == 0;
   parallel_parts((rows + step - 1) / step, [&](int64_t part, int) {
-    std::vector<T> line(static_cast<size_t>(n)), room(static_cast<size_t>(2 * largest * kMixColumns));
+    Lines<T> lines(n), rooms(std::max(plan.power, largest * kMixColumns));
+    T *line = lines.data(), *room = rooms.data();
     for (int64_t r = part * step; r < std::min(rows, (part + 1) * step); r++) {
       const T* own = turns ? scales.data() + r % turns * n : nullptr;
-      const T* from = read_lanes(dtype, x + r * row_bytes, n, line.data());
+      const T* from = read_lanes(dtype, x + r * row_bytes, n, line);
       if (own && !use.back) {
-        k.multiply(from, own, n, line.data());
-        from = line.data();
+        k.multiply(from, own, n, line);
+        from = line;
       }
-      k.fast(from, line.data(), n, plan.power);
-      for (const Factor& f : factors)
-        for (int64_t at = 0; at < n; at += f.m * f.width)
-          k.mix(line.data() + at, f.terms.data(), f.m, f.width, room.data());
       char* to = out + r * row_bytes;
-      T* result = dtype == computed_dtype<T>() ? reinterpret_cast<T*>(to) : line.data();
-      k.scale(line.data(), n, scale, result);
+      T* result = direct ? reinterpret_cast<T*>(to) : line;
+      size_t left = factors.size(); // the last step of all scales
+      k.fast(from, left ? line : result, n, plan.power, left ? T(1) : scale, stream, room);
+      for (const Factor<T>& f : factors) {
+        left--;
+        T* mixed = left ? line : result;
+        for (int64_t at = 0; at < n; at += f.m * f.width)
+          k.mix(line + at, mixed + at, f.signs.data(), f.m, f.width, left ? T(1) : scale, room);
+      }
       if (own && use.back) k.multiply(result, own, n, result);
-      if (result == line.data()) write_lanes(dtype, result, to, n);
+      if (result == line) write_lanes(dtype, result, to, n);
     }
+    if (stream) _mm_sfence();
   });
 }
 
