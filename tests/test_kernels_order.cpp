@@ -86,12 +86,35 @@ std::vector<float> with_corners(size_t n, unsigned seed) {
   return x;
 }
 
+// Linear between neighbours in f64, from the nearer one.
 template <class T> double numpy_quantile(std::vector<T> x, double p) {
+  for (T v : x)
+    if (v != v) return NAN;
   std::sort(x.begin(), x.end());
   const double h = p * double(x.size() - 1);
   const size_t i = size_t(h);
-  if (i + 1 == x.size() || h == double(i)) return double(x[i]);
-  return double(x[i]) + (double(x[i + 1]) - double(x[i])) * (h - double(i));
+  const double t = h - double(i), a = double(x[i]) + 0; // -0 is 0
+  if (i + 1 == x.size() || t == 0 || a == double(x[i + 1])) return a;
+  const double b = double(x[i + 1]) + 0;
+  return t < 0.5 ? a + (b - a) * t : b - (b - a) * (1 - t);
+}
+
+template <class S, class T>
+void check_quantiles(DType dtype, const std::vector<S>& stored, const std::vector<T>& x) {
+  for (double p : {0.0, 0.001, 0.25, 0.37, 0.5, 0.99, 0.9999, 1.0}) {
+    CAPTURE(x.size());
+    CAPTURE(p);
+    const double expected = numpy_quantile(x, p);
+    if (dtype == DType::f64) {
+      std::vector<double> out(1), right{expected};
+      quantile_rows(dtype, stored.data(), p, out.data(), 1, int64_t(x.size()));
+      CHECK((same_bytes(out, right) || (std::isnan(out[0]) && std::isnan(expected))));
+    } else {
+      std::vector<float> out(1), right{float(expected)};
+      quantile_rows(dtype, stored.data(), p, out.data(), 1, int64_t(x.size()));
+      CHECK((same_bytes(out, right) || (std::isnan(out[0]) && std::isnan(expected))));
+    }
+  }
 }
 
 } // namespace
@@ -272,6 +295,67 @@ TEST_CASE("quantiles interpolate as numpy does") {
   CHECK_THROWS_WITH_AS(quantile_rows(DType::f32, corner, 1.5, &out, 1, 4),
                        "quantile: p lies between 0 and 1, not 1.5", Error);
   CHECK_THROWS_WITH_AS(quantile_rows(DType::f32, corner, 0.5, &out, 1, 0), "quantile: of no elements", Error);
+}
+
+TEST_CASE("quantiles of rows that mislead a search: ties, zeros of both signs, infinities, gaps") {
+  for (int64_t n : {1, 2, 5, 64, 65, 66, 130, 1000, 4096, 5003}) {
+    const auto normal = drawn(size_t(n), unsigned(n));
+    auto rising = normal, few = normal, zeros = normal, ends = normal, apart = normal, broken = normal;
+    std::sort(rising.begin(), rising.end());
+    for (size_t i = 0; i < size_t(n); i++) {
+      few[i] = std::round(normal[i]);
+      zeros[i] = i % 3 ? -0.0f : i % 7 ? 0.0f : i % 2 ? -1e-42f : 1e-42f;
+      if (i % 2) ends[i] = i % 4 == 1 ? INFINITY : -INFINITY;
+      apart[i] = i < size_t(n) / 2 ? -1e30f : 1e-30f;
+    }
+    broken[size_t(n / 3)] = NAN;
+    for (float value : {2.5f, -0.0f, INFINITY, -INFINITY, NAN}) {
+      const std::vector<float> constant(size_t(n), value);
+      check_quantiles(DType::f32, constant, constant);
+    }
+    for (const auto& x : {normal, rising, few, zeros, ends, apart, broken}) {
+      check_quantiles(DType::f32, x, x);
+      const std::vector<double> wide(x.begin(), x.end());
+      check_quantiles(DType::f64, wide, wide);
+      const auto brain = to_bf16(x);
+      std::vector<float> values;
+      for (uint16_t v : brain) values.push_back(wane_from_bf16(v));
+      check_quantiles(DType::bf16, brain, values);
+    }
+    std::vector<int8_t> small;
+    std::vector<int64_t> large{std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()};
+    for (float v : normal) {
+      small.push_back(int8_t(v * 20));
+      large.push_back(int64_t(v * 1e6f));
+    }
+    check_quantiles(DType::i8, small, small);
+    check_quantiles(DType::i64, large, large);
+  }
+}
+
+TEST_CASE("histograms of every kind of element, in few bins and many") {
+  const auto x = with_corners(3001, 12);
+  std::vector<double> wide(x.begin(), x.end());
+  std::vector<int32_t> whole;
+  for (size_t i = 0; i < x.size(); i++) whole.push_back(int32_t(i % 23) - 11);
+  auto check = [](DType dtype, const auto& values, double lo, double hi, int64_t bins) {
+    std::vector<int64_t> expected(static_cast<size_t>(bins)), counts(static_cast<size_t>(bins), 7);
+    for (auto value : values) {
+      const auto v = double(value);
+      if (v >= lo && v <= hi)
+        expected[size_t(std::min(int64_t((v - lo) * (double(bins) / (hi - lo))), bins - 1))]++;
+    }
+    histogram(dtype, values.data(), int64_t(values.size()), lo, hi, bins, counts.data());
+    CAPTURE(bins);
+    CHECK(counts == expected);
+  };
+  for (int64_t bins : {1, 2, 7, 100, 4096, 5000, 1 << 20}) {
+    check(DType::f32, x, -1, 1, bins);
+    check(DType::f32, x, 0, 0.3, bins);
+    check(DType::f64, wide, -2.5, 1.5, bins);
+    check(DType::i32, whole, -11, 11, bins);
+    check(DType::i32, whole, -3, 300, bins);
+  }
 }
 
 TEST_CASE("histograms count what lies inside, the upper edge in the last bin") {

@@ -21,6 +21,11 @@ template <class T> struct SelectKernels {
   // Stops soon after `most`; returns how many it found. `out` holds most + kSelectSlack.
   int64_t (*positions_from)(const T* x, int64_t n, T bound, int64_t most, uint32_t* out);
   int64_t (*positions_within)(const T* x, int64_t n, T low, T high, int64_t most, uint32_t* out);
+  // The largest that is < bound and the least that is not; both are there, and no NaN.
+  void (*neighbours)(const T* x, int64_t n, T bound, T* below, T* from);
+  // Adds to counts[b] the elements in bin b of lo to hi, hi in the last, and to counts[bins] all others. The
+  // elements take turns on four tables, `stride` apart (0: one table).
+  void (*tally)(const T* x, int64_t n, double lo, double hi, int64_t bins, uint32_t* counts, int64_t stride);
   // ranks[i] = how many keys are larger than keys[i], or equal and before it. Both arrays hold n rounded up
   // to 16 elements.
   void (*ranks)(const Key* keys, int64_t n, Key* ranks);

@@ -1,6 +1,7 @@
 // Counting and comparing over rows, for one x86-64 level. Positions come from bit masks of many elements at a
 // time: a selection keeps few of them, and a branch per element would be guessed wrong for each of these.
 #include "runtime/cpu/select_kernels.h"
+#include "runtime/cpu/isa/vectors.h"
 
 #include <bit>
 #include <limits>
@@ -9,24 +10,6 @@
 
 namespace wane::WANE_ISA_NAMESPACE {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kBytes = 32;
-#else
-constexpr int kBytes = 16;
-#endif
-
-template <class T> struct Vectors {
-  static constexpr int width = kBytes / int(sizeof(T));
-  using Whole = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-  typedef T Vec __attribute__((vector_size(kBytes), may_alias));
-  typedef T Loose __attribute__((vector_size(kBytes), aligned(sizeof(T)), may_alias));
-  typedef Whole Flags __attribute__((vector_size(kBytes), may_alias)); // 0 or -1 each
-  static Vec load(const T* p) { return *(const Loose*)p; }
-  static Vec all(T x) { return x - Vec{}; } // x - 0 is x, also for -0
-};
 
 // One bit per lane, set where a < b.
 template <class T> uint64_t below_bits(typename Vectors<T>::Vec a, typename Vectors<T>::Vec b) {
@@ -57,7 +40,7 @@ template <class T> bool extent(const T* x, int64_t n, T* least, T* largest) {
   using V = Vectors<T>;
   constexpr int64_t w = V::width;
   typename V::Vec low[2], high[2];
-  typename V::Flags odd[2] = {};
+  typename V::Lanes odd[2] = {};
   for (int s = 0; s < 2; s++) {
     low[s] = V::all(highest<T>());
     high[s] = V::all(lowest<T>());
@@ -97,9 +80,8 @@ template <class T> void group_maxima(const T* x, int64_t n, T* groups, int64_t c
   for (; i + count <= n; i += count)
     for (int64_t g = 0; g < count; g += V::width) {
       _mm_prefetch((const char*)(x + i + g) + 2048, _MM_HINT_T0); // also past the page, and the next row
-      auto& most = *(typename V::Loose*)(groups + g);
-      const auto v = V::load(x + i + g);
-      most = v > most ? v : most;
+      const auto v = V::load(x + i + g), most = V::load(groups + g);
+      V::store(groups + g, v > most ? v : most);
     }
   for (int64_t g = 0; i < n; i++, g++)
     if (x[i] > groups[g]) groups[g] = x[i];
@@ -110,11 +92,11 @@ template <class T> int64_t count_below(const T* x, int64_t n, T bound) {
   using V = Vectors<T>;
   constexpr int64_t w = V::width;
   const auto limit = V::all(bound);
-  typename V::Flags many[4] = {};
+  typename V::Lanes many[4] = {};
   int64_t i = 0;
   for (; i + 4 * w <= n; i += 4 * w)
     for (int s = 0; s < 4; s++) many[s] = V::load(x + i + s * w) < limit ? many[s] + 1 : many[s];
-  const typename V::Flags sum = (many[0] + many[1]) + (many[2] + many[3]);
+  const typename V::Lanes sum = (many[0] + many[1]) + (many[2] + many[3]);
   int64_t total = 0;
   for (int l = 0; l < w; l++) total += sum[l];
   for (; i < n; i++) total += x[i] < bound;
@@ -195,6 +177,52 @@ int64_t positions_within(const T* x, int64_t n, T from, T to, int64_t most, uint
   return positions_but(x, n, most, out, [&](auto v) { return low.above(v) | high.below(v); });
 }
 
+template <class T> void neighbours(const T* x, int64_t n, T bound, T* below, T* from) {
+  using V = Vectors<T>;
+  constexpr int64_t w = V::width;
+  const auto limit = V::all(bound);
+  auto under = V::all(lowest<T>()), over = V::all(highest<T>());
+  int64_t i = 0;
+  for (; i + w <= n; i += w) {
+    const auto v = V::load(x + i);
+    under = (v < limit) & (v > under) ? v : under;
+    over = (v >= limit) & (v < over) ? v : over;
+  }
+  T a = lowest<T>(), b = highest<T>();
+  auto add = [&](T v) {
+    if (v < bound && v > a) a = v;
+    if (v >= bound && v < b) b = v;
+  };
+  for (int l = 0; l < w; l++) {
+    add(under[l]);
+    add(over[l]);
+  }
+  for (; i < n; i++) add(x[i]);
+  *below = a;
+  *from = b;
+}
+
+// Neighbouring elements often fall into one bin; on tables of their own the second need not wait for the
+// count that the first stores.
+template <class T>
+void tally(const T* x, int64_t n, double lo, double hi, int64_t bins, uint32_t* counts, int64_t stride) {
+  constexpr int64_t block = 256;
+  const double per_unit = double(bins) / (hi - lo), last = double(bins - 1), none = double(bins);
+  int32_t bin[block];
+  for (int64_t i = 0; i < n; i += block) {
+    const int64_t many = n - i < block ? n - i : block;
+#pragma GCC ivdep
+    for (int64_t j = 0; j < many; j++) {
+      const double value = double(x[i + j]), at = (value - lo) * per_unit, place = at < last ? at : last;
+      bin[j] = int32_t((value >= lo) & (value <= hi) ? place : none);
+    }
+    int64_t j = 0;
+    for (; j + 4 <= many; j += 4)
+      for (int64_t t = 0; t < 4; t++) counts[t * stride + bin[j + t]]++;
+    for (; j < many; j++) counts[bin[j]]++;
+  }
+}
+
 template <class K> void ranks(const K* keys, int64_t n, K* out) {
   using V = Vectors<K>;
   constexpr int64_t w = V::width;
@@ -207,13 +235,13 @@ template <class K> void ranks(const K* keys, int64_t n, K* out) {
     for (int64_t j = i; j < i + w && j < n; j++)
       rank -= (keys[j] > own) | ((keys[j] == own) & (K(j - i) < lane));
     for (int64_t j = i + w; j < n; j++) rank = keys[j] > own ? rank + 1 : rank;
-    *(typename V::Loose*)(out + i) = rank;
+    V::store(out + i, rank);
   }
 }
 
 template <class T> constexpr cpu::SelectKernels<T> kernels() {
-  return {extent<T>,         group_maxima<T>,     count_below<T>,
-          positions_from<T>, positions_within<T>, ranks<typename cpu::SelectKernels<T>::Key>};
+  return {extent<T>,           group_maxima<T>, count_below<T>, positions_from<T>,
+          positions_within<T>, neighbours<T>,   tally<T>,       ranks<typename cpu::SelectKernels<T>::Key>};
 }
 
 } // namespace
