@@ -98,22 +98,34 @@ Method metamethods[] = {
     {"__close", release, "", "", Kind::plain},
 };
 
+KvCache* maybe_cache(Args& a) {
+  if (!a.is_nil()) return &cache_of(a);
+  a.skip();
+  return nullptr;
+}
+
 int attend_with(Args& a) {
-  KvCache* cache = nullptr;
-  if (a.is_nil())
-    a.skip();
-  else
-    cache = &cache_of(a);
+  KvCache* cache = maybe_cache(a);
   auto layer = std::string(a.string("layer"));
   Tensor q = a.tensor("q"), k = a.tensor("k"), v = a.tensor("v");
   int64_t window = a.integer("window", 0);
   return results(a.L, attend(cache, layer, q, k, v, window, a.number("scale")));
 }
 
+int attend_turned_with(Args& a) {
+  KvCache* cache = maybe_cache(a);
+  auto layer = std::string(a.string("layer"));
+  Tensor q = a.tensor("q"), k = a.tensor("k"), v = a.tensor("v"), freqs = a.tensor("freqs");
+  int64_t window = a.integer("window", 0);
+  return results(a.L, attend_turned(cache, layer, q, k, v, freqs, window, a.number("scale")));
+}
+
 Method functions[] = {
     {"cache", make_cache, "(samples) -> cache", "Keys and values of a batch, empty."},
     {"attend", attend_with, "(cache or nil, layer, q, k, v, window, scale) -> tensor",
      "Causal attention over [batch, tokens, heads, dim], keeping k and v; window 0: all that came before."},
+    {"attend_turned", attend_turned_with, "(cache or nil, layer, q, k, v, freqs, window, scale) -> tensor",
+     "The same of [batch, tokens, heads * dim], after rope of q and k at the cache's positions."},
 };
 
 } // namespace

@@ -15,7 +15,7 @@ int linear_of(Args& a) {
     out = a.dtype("out_dtype");
   else if (a.more())
     a.skip();
-  return results(a.L, linear(x, w, bias, out));
+  return results(a.L, linear(x, w, bias, out, a.maybe_tensor("plus")));
 }
 
 int linears_of(Args& a) {
@@ -48,6 +48,11 @@ int embedding_of(Args& a) {
 int rms_norm_of(Args& a) {
   Tensor x = a.tensor("x"), w = a.tensor("w");
   return results(a.L, rms_norm(x, w, a.number("eps")));
+}
+
+int quick_rms_norm_of(Args& a) {
+  Tensor x = a.tensor("x"), w = a.tensor("w");
+  return results(a.L, quick_rms_norm(x, w, a.number("eps")));
 }
 
 int rope_of(Args& a) {
@@ -136,8 +141,8 @@ int histogram_of(Args& a) {
 }
 
 Method functions[] = {
-    {"linear", linear_of, "(x, w [, bias [, out_dtype]]) -> tensor",
-     "x [.., in] by w [out, in], plus bias [out]."},
+    {"linear", linear_of, "(x, w [, bias [, out_dtype [, plus]]]) -> tensor",
+     "x [.., in] by w [out, in], plus bias [out]; `plus` + that, in every bit."},
     {"linears", linears_of, "(x, { w, ... }) -> { tensor, ... }", "linear(x, w) of each, in one dispatch."},
     {"gated_linear", gated_linear_of, "(x, gate, up [, gate_bias [, up_bias]]) -> tensor",
      "silu(linear(x, gate)) * linear(x, up), in every bit."},
@@ -145,6 +150,7 @@ Method functions[] = {
     {"embedding", embedding_of, "(tokens, table) -> tensor",
      "Rows of a table [ids, width] by token ids from 0."},
     {"rms_norm", rms_norm_of, "(x, w, eps) -> tensor", "x / sqrt(mean(x^2) + eps) * w over the last dim."},
+    {"quick_rms_norm", quick_rms_norm_of, "(x, w, eps) -> tensor", "rms_norm, of a small x at once."},
     {"rope", rope_of, "(x, positions, freqs [, factor]) -> tensor",
      "Rotary embedding of [batch, tokens, heads, dim] at positions i32 [batch, tokens] from 0."},
     {"rope_frequencies", frequencies, "(dim, theta) -> tensor f64", "theta^(-2 i / dim)."},

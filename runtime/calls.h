@@ -17,7 +17,8 @@ namespace wane {
 // x [.., k] by w [out, k], both read as floats; y [.., out] in the dtype of x (bf16 where both are and the
 // CPU has it; else f32 arithmetic). `bias` [out] may be empty. The layout of w is made once and kept with it.
 // `out_dtype` overrides the result's dtype (f32 or bf16).
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, std::optional<DType> out_dtype = {});
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, std::optional<DType> out_dtype = {},
+              const Tensor& plus = {}); // plus + linear(x, w, bias), in every bit
 // linear(x, w) of each, without bias, in one dispatch.
 std::vector<Tensor> linears(const Tensor& x, std::span<const Tensor> weights);
 // silu(linear(x, gate, gate_bias)) * linear(x, up, up_bias), in every bit, but neither product is kept: what
@@ -50,6 +51,8 @@ Tensor hadamard(const Tensor& x, int dim);
 Tensor rotate(const Tensor& x, const Tensor& scale, int64_t block, bool back = false);
 Tensor softmax(const Tensor& x, int dim);
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps); // in f32, rounded once to x's dtype
+// The same; of a small x in memory at once, by a program that is made once per shape.
+Tensor quick_rms_norm(const Tensor& x, const Tensor& weight, double eps);
 Tensor logsumexp(const Tensor& x, int dim);
 Tensor diag(const Tensor& x); // of a matrix its diagonal, of a vector the matrix
 
@@ -89,5 +92,9 @@ class KvCache;
 // position and attends causally. Without a cache (nullptr) only these tokens are seen, at positions 0...
 Tensor attend(KvCache* cache, const std::string& layer, const Tensor& q, const Tensor& k, const Tensor& v,
               int64_t window, double scale);
+// The same of q [batch, tokens, heads * dim], k and v [batch, tokens, kv_heads * dim] with q and k turned to
+// the positions where the cache stands (rope): [batch, tokens, heads * dim].
+Tensor attend_turned(KvCache* cache, const std::string& layer, const Tensor& q, const Tensor& k,
+                     const Tensor& v, const Tensor& freqs, int64_t window, double scale);
 
 } // namespace wane

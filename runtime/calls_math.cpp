@@ -110,7 +110,8 @@ void check_floats(const char* op, const Tensor& x, const Tensor& y) {
 
 } // namespace
 
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optional<DType> out_dtype) {
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optional<DType> out_dtype,
+              const Tensor& plus) {
   if (w.rank() != 2 || x.rank() < 1)
     throw error("linear: expected x [.., in] and weights [out, in]")
         .note("x", describe(x))
@@ -128,11 +129,12 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
   shape[shape.rank() - 1] = 1;
   int64_t m = shape.count();
   shape[shape.rank() - 1] = n;
+  auto added = [&](Tensor y) { return plus ? map(Op::add, plus, y) : y; };
   if (compute == DType::f64) {
     Tensor wt = transpose(cast(w, DType::f64), 0, 1);
     Tensor y = reshape(matmul(reshape(cast(x, DType::f64), {m, k}), wt), shape);
     if (bias) y = map(Op::add, y, cast(bias, DType::f64));
-    return cast(y, result);
+    return added(cast(y, result));
   }
   Tensor rows = left_operand(x, compute);
   int64_t lda = rows.rank() == 2 ? row_step(rows) : k;
@@ -143,8 +145,13 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, std::optiona
   span.bytes(double(weights->bytes()));
   span.product(2.0 * double(m) * double(n) * double(k));
   Tensor b = bias ? cast(bias, DType::f32).dense() : Tensor();
-  matmul_packed(compute, rows.bytes(), m, lda, *weights, y.bytes(), tile, n, b ? b.data<float>() : nullptr);
-  return cast(y, result);
+  bool joint = plus && fuse_enabled() && is_float(result) && tile == result && plus.dtype() == result
+               && plus.shape() == shape;
+  Tensor more = joint ? plus.dense() : Tensor();
+  if (joint) span.moves(more);
+  Target to{*weights, y.bytes(), n, b ? b.data<float>() : nullptr, joint ? more.bytes() : nullptr};
+  matmul_packed(compute, rows.bytes(), m, lda, std::span<const Target>(&to, 1), tile);
+  return joint ? y : added(cast(y, result));
 }
 
 std::vector<Tensor> linears(const Tensor& x, std::span<const Tensor> weights) {

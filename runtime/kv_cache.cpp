@@ -124,4 +124,23 @@ Tensor attend(KvCache* cache, const std::string& layer, const Tensor& queries, c
   return out;
 }
 
+Tensor attend_turned(KvCache* cache, const std::string& layer, const Tensor& q, const Tensor& k,
+                     const Tensor& v, const Tensor& freqs, int64_t window, double scale) {
+  int64_t dim = freqs.count() * 2;
+  for (auto* t : {&q, &k, &v})
+    if (t->rank() != 3 || dim == 0 || t->shape()[2] % dim)
+      throw error("attend: expected [batch, tokens, heads * {}]", dim).note("tensor", describe(*t));
+  int64_t batch = q.shape()[0], tokens = q.shape()[1];
+  if (cache && cache->samples() != batch)
+    throw error("attend: {} samples for a cache of {}", batch, cache->samples());
+  std::vector<int32_t> all;
+  for (int64_t b = 0; b < batch; ++b)
+    for (int64_t t = 0; t < tokens; ++t) all.push_back(int32_t((cache ? cache->position(b) : 0) + t));
+  Tensor positions = from_bytes({batch, tokens}, DType::i32, std::as_bytes(std::span(all)));
+  auto heads = [&](const Tensor& t) { return reshape(t, {batch, tokens, t.shape()[2] / dim, dim}); };
+  Tensor y = attend(cache, layer, rope(heads(q), positions, freqs, 1), rope(heads(k), positions, freqs, 1),
+                    heads(v), window, scale);
+  return reshape(y, q.shape());
+}
+
 } // namespace wane

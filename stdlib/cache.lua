@@ -94,6 +94,23 @@ function methods:attend(module, q, k, v, given)
   return core.attend(inside.kept, node.path or tostring(module), q, k, v, set.window or 0, scale)
 end
 
+-- The same of q, k and v as their layers give them, [batch, tokens, heads * dim], q and k turned by rope with
+-- these frequencies to where the cache stands; given: the options of attend, known to be right.
+function M.attend_turned(cache, module, q, k, v, frequencies, given)
+  local inside = rawget(cache, INSIDE)
+  local node = modules.node(module)
+  local state = node.state
+  if not (inside.heard or state.turn or state.kv) then
+    return core.attend_turned(inside.kept, node.path or tostring(module), q, k, v, frequencies,
+      given.window or 0, given.scale)
+  end
+  local shape = q.shape
+  local heads = { shape[1], shape[2], -1, #frequencies * 2 }
+  q, k, v = q:reshape(heads), k:reshape(heads), v:reshape(heads)
+  q, k = q:rope(cache.position, frequencies), k:rope(cache.position, frequencies)
+  return methods.attend(cache, module, q, k, v, given):reshape { shape[1], shape[2], -1 }
+end
+
 function methods:free()
   local inside = rawget(self, INSIDE)
   if inside.kept then inside.kept:free() end

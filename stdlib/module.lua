@@ -229,6 +229,22 @@ function M.three(first, second, third, x)
   return table.unpack(core.linears(seen(a.state, x), { M.weight(first), M.weight(second), M.weight(third) }))
 end
 
+-- Whether nobody looks at what single layers and modules give.
+function M.alone()
+  return stages.active == 0
+end
+
+-- before + layer(x), as one call where the layer allows it. Without `before` layer(x).
+function M.add(before, layer, x)
+  if not before then return layer(x) end
+  local node = rawget(layer, NODE)
+  local state = node.state
+  if stages.active > 0 or node.run ~= run_linear or node.head or state.forward or state.after then
+    return before + layer(x)
+  end
+  return core.linear(seen(state, x), M.weight(layer), M.bias(layer), nil, before)
+end
+
 -- gate(x):silu() * up(x), as one call where the layers allow it.
 function M.gated(gate, up, x)
   local node = rawget(gate, NODE)
@@ -276,7 +292,7 @@ function M.Embedding(rows, width)
 end
 
 local function run_norm(self, node, x)
-  return core.rms_norm(x, M.weight(self), node.eps)
+  return core.quick_rms_norm(x, M.weight(self), node.eps)
 end
 
 -- wane.RMSNorm(width, eps): x / sqrt(mean(x^2) + eps) * weight over the last dim (Zhang and Sennrich 2019).

@@ -22,8 +22,8 @@ void check(const Product& p) {
   switch (p.compute) {
   case DType::f32:
   case DType::bf16: together = p.out_dtype == DType::f32 || p.out_dtype == DType::bf16; break;
-  case DType::i8: together = p.out_dtype == DType::i32 && !p.bias; break;
-  case DType::f64: together = p.out_dtype == DType::f64 && !p.bias; break;
+  case DType::i8: together = p.out_dtype == DType::i32 && !p.bias && !p.plus; break;
+  case DType::f64: together = p.out_dtype == DType::f64 && !p.bias && !p.plus; break;
   default: break;
   }
   if (!together || p.w.dtype() != p.compute)
@@ -128,7 +128,7 @@ template <class T, class Kernel> void own_tile(const Product& p, Kernel kernel, 
   int64_t rows = std::min(p.m - row, kTileRows), columns = std::min(p.n() - b * 64, int64_t{64});
   auto* a = reinterpret_cast<const T*>(p.a_row(row));
   auto* block = reinterpret_cast<const T*>(p.w.block(b));
-  bool direct = columns == 64 && !p.bias && size_of(p.out_dtype) == sizeof(T);
+  bool direct = columns == 64 && !p.bias && !p.plus && size_of(p.out_dtype) == sizeof(T);
   if (direct) return kernel(a, p.lda, rows, block, p.k(), reinterpret_cast<T*>(p.out_at(row, b * 64)), p.ldo);
   alignas(64) T sums[kTileRows * 64];
   kernel(a, p.lda, rows, block, p.k(), sums, 64);
@@ -226,7 +226,7 @@ struct LibraryTiles {
       return;
     }
     bool shifted = p.compute == DType::i8;
-    bool direct = rows >= kLeastRows && columns == p.n() && p.ldo == p.n() && !p.bias && !shifted
+    bool direct = rows >= kLeastRows && columns == p.n() && p.ldo == p.n() && !p.bias && !p.plus && !shifted
                   && p.out_dtype != DType::bf16;
     void* sums = direct ? static_cast<void*>(p.out_at(row, col)) : thread_scratch(2, kTileBytes);
     sum(row, rows, col, columns, sums);
@@ -318,11 +318,18 @@ bool native_int8() { return cpu_features().avx512_vnni; }
 namespace {
 
 Product product(DType compute, const void* a, int64_t m, int64_t lda, const Target& to, DType out_dtype) {
-  Product p{compute, static_cast<const std::byte*>(a), m,         lda,
-            to.w,    static_cast<std::byte*>(to.out),  out_dtype, to.ldo,
-            to.bias};
+  Product p{.compute = compute,
+            .a = static_cast<const std::byte*>(a),
+            .m = m,
+            .lda = lda,
+            .w = to.w,
+            .out = static_cast<std::byte*>(to.out),
+            .out_dtype = out_dtype,
+            .ldo = to.ldo,
+            .bias = to.bias,
+            .plus = static_cast<const std::byte*>(to.plus)};
   check(p);
-  p.streams = m * p.n() * int64_t(size_of(out_dtype)) > kStreamBytes;
+  p.streams = m * p.n() * int64_t(size_of(out_dtype)) > kStreamBytes && !p.plus;
   return p;
 }
 

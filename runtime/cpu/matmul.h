@@ -62,12 +62,14 @@ PackedWeightsPtr pack_rows(DType compute, DType source, int64_t n, int64_t k, co
 // out[m, n] = a[m, k] * W^T (+ bias[n]). a has rows of `compute` type lda elements apart. Sums are f32 (i8:
 // i32, exact modulo 2^32; f64: f64); bias is f32 and added before out_dtype (f32 or bf16; i32; f64) rounds.
 // Errors: types that do not go together, a compute type that is not native here.
-// The form with targets multiplies the same rows by several weights of one k, in one dispatch.
+// The form with targets multiplies the same rows by several weights of one k, in one dispatch; `plus` (f32
+// and bf16, of out_dtype and laid out as out) is added to the rounded result, which rounds again.
 struct Target {
   const PackedWeights& w;
   void* out;
   int64_t ldo;
   const float* bias = nullptr;
+  const void* plus = nullptr;
 };
 void matmul_packed(DType compute, const void* a, int64_t m, int64_t lda, std::span<const Target> targets,
                    DType out_dtype);

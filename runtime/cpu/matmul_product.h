@@ -24,6 +24,7 @@ struct Product {
   DType out_dtype;
   int64_t ldo;
   const float* bias;
+  const std::byte* plus; // laid out as the result
 
   bool streams = false; // the result is too large to be found in a cache later
 
@@ -48,6 +49,9 @@ struct Product {
     else
       kernels.store_f32(sums, tile_stride, rows, columns, shift, reinterpret_cast<float*>(out_at(row, col)),
                         ldo);
+    if (plus)
+      kernels.add_rows(out_dtype == DType::bf16, plus + (out_at(row, col) - out), out_at(row, col), ldo, rows,
+                       columns);
   }
 };
 

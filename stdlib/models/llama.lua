@@ -2,6 +2,7 @@
 -- before each half of a block, grouped queries, SwiGLU. Llama may scale its rotary frequencies (llama3),
 -- Mistral sees a window of tokens, Qwen2 adds biases to q, k and v, Qwen3 norms the heads of q and k.
 local architecture = require "wane.architecture"
+local caches = require "wane.cache"
 local core = require "wane.core"
 local modules = require "wane.module"
 local rope = require "wane.rope"
@@ -15,8 +16,8 @@ function MLP:init(c)
   self.down_proj = modules.Linear(c.intermediate_size, c.hidden_size, biased)
 end
 
-function MLP:forward(x)
-  return self.down_proj(modules.gated(self.gate_proj, self.up_proj, x))
+function MLP:forward(x, before)                             -- before: what the result is added to, or nil
+  return modules.add(before, self.down_proj, modules.gated(self.gate_proj, self.up_proj, x))
 end
 
 local Attention = modules.module "Attention"
@@ -43,7 +44,7 @@ function Attention:init(c, index)
   local queries, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
   local qkv, out = { bias = c.qkv_bias }, { bias = c.out_bias }
   self.head_dim, self.frequencies = c.head_dim, c.frequencies
-  self.options = { window = window_of(c, index) }
+  self.options = { window = window_of(c, index), scale = 1 / math.sqrt(c.head_dim) }
   self.q_proj = modules.Linear(c.hidden_size, queries, qkv)
   self.k_proj = modules.Linear(c.hidden_size, keys, qkv)
   self.v_proj = modules.Linear(c.hidden_size, keys, qkv)
@@ -54,17 +55,16 @@ function Attention:init(c, index)
   end
 end
 
-function Attention:forward(x, cache)                        -- x: [batch, tokens, hidden]
-  local shape, dim = x.shape, self.head_dim
-  local batch, tokens = shape[1], shape[2]
+function Attention:forward(x, cache, before)                -- x: [batch, tokens, hidden]; before: as in MLP
   local q, k, v = modules.three(self.q_proj, self.k_proj, self.v_proj, x)
-  local heads = { batch, tokens, -1, dim }
-  q, k, v = q:reshape(heads), k:reshape(heads), v:reshape(heads)
-  if self.q_norm then q, k = self.q_norm(q), self.k_norm(k) end
-  q = q:rope(cache.position, self.frequencies)
-  k = k:rope(cache.position, self.frequencies)
-  local y = cache:attend(self, q, k, v, self.options)
-  return self.o_proj(y:reshape { batch, tokens, -1 })
+  if self.q_norm then
+    local shape = x.shape
+    local heads = { shape[1], shape[2], -1, self.head_dim }
+    q = self.q_norm(q:reshape(heads)):reshape { shape[1], shape[2], -1 }
+    k = self.k_norm(k:reshape(heads)):reshape { shape[1], shape[2], -1 }
+  end
+  local y = caches.attend_turned(cache, self, q, k, v, self.frequencies, self.options)
+  return modules.add(before, self.o_proj, y)
 end
 
 local Block = modules.module "Block"
@@ -77,6 +77,10 @@ function Block:init(c, index)
 end
 
 function Block:forward(x, cache)
+  if modules.alone() then
+    x = self.self_attn(self.input_layernorm(x), cache, x)
+    return self.mlp(self.post_attention_layernorm(x), x)
+  end
   x = x + self.self_attn(self.input_layernorm(x), cache)
   core.flush(x) -- two read it: the norm need not form the sum for itself
   return x + self.mlp(self.post_attention_layernorm(x))

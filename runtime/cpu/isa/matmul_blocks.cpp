@@ -215,6 +215,25 @@ void store_bf16(const float* tile, int64_t tile_stride, int64_t rows, int64_t co
   }
 }
 
+inline float from_bf16(uint16_t half) { return __builtin_bit_cast(float, uint32_t(half) << 16); }
+
+template <class T, class Sum>
+void add_rows_of(const void* plus, void* out, int64_t ldo, int64_t rows, int64_t columns, Sum&& sum) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* from = static_cast<const T*>(plus) + r * ldo;
+    T* to = static_cast<T*>(out) + r * ldo;
+#pragma GCC ivdep
+    for (int64_t c = 0; c < columns; ++c) to[c] = sum(from[c], to[c]);
+  }
+}
+
+void add_rows(bool bf16, const void* plus, void* out, int64_t ldo, int64_t rows, int64_t columns) {
+  auto halves = [](uint16_t x, uint16_t y) { return to_bf16(from_bf16(x) + from_bf16(y)); };
+  auto words = [](float x, float y) { return x + y; };
+  bf16 ? add_rows_of<uint16_t>(plus, out, ldo, rows, columns, halves)
+       : add_rows_of<float>(plus, out, ldo, rows, columns, words);
+}
+
 // silu of every bf16 number, rounded: 128 KiB, of which common numbers touch a few.
 const uint16_t* silu_table() {
   static const auto* table = [] {
@@ -347,6 +366,7 @@ const MatmulKernels& matmul_kernels() {
     column_sums,
     store_f32,
     store_bf16,
+    add_rows,
     store_gated,
     stream_words,
     store_i8,

@@ -61,6 +61,8 @@ struct MatmulKernels {
                     float* out, int64_t ldo);
   void (*store_bf16)(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns, const float* bias,
                      uint16_t* out, int64_t ldo);
+  // out = plus + out, rounded, of bf16 or f32 rows ldo apart in both.
+  void (*add_rows)(bool bf16, const void* plus, void* out, int64_t ldo, int64_t rows, int64_t columns);
   // silu(gate) * up of two finished tiles, to bf16 or f32. Every step rounds to the type of the result, so
   // the bits are those of storing both and of the maps after it. Both have a bias or neither (null).
   void (*store_gated)(const float* gate, const float* up, int64_t tile_stride, int64_t rows, int64_t columns,
