@@ -1,12 +1,14 @@
 // The caching allocator. Eight size classes per power of two (at most an eighth is wasted); blocks of 2 MiB
-// and more are mapped on huge-page boundaries, since a fresh small page costs more than the pass that fills
-// it.
+// and more are mapped by themselves. What is kept for later, in sizes that may never be asked for again,
+// takes the process little beyond the most that was in use at once: the blocks that lay idle longest go
+// first.
 #include "runtime/memory.h"
 
 #include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -28,6 +30,7 @@ namespace {
 constexpr size_t kAlignment = 64, kMapped = size_t{2} << 20;
 constexpr size_t kLarge = size_t{32} << 20; // fresh pages for such a block cost more than all that is kept
 constexpr size_t kLargest = std::numeric_limits<size_t>::max() / 4;
+constexpr size_t kSpare = size_t{96} << 20; // kept beyond what was ever in use at once, or an eighth of that
 
 thread_local const std::string* label = nullptr; // of what is allocated now
 
@@ -140,14 +143,14 @@ public:
   }
 
   void drop_cache() {
-    std::map<size_t, std::vector<std::byte*>> blocks;
+    Cache blocks;
     {
       std::lock_guard lock(mutex_);
       blocks.swap(cache_);
       use_.cached = 0;
     }
     for (auto& [capacity, list] : blocks)
-      for (auto* block : list) unmap_block(block, capacity);
+      for (auto& block : list) unmap_block(block.data, capacity);
   }
 
   MemoryUse use() {
@@ -172,22 +175,32 @@ public:
   size_t handed_out() { return handed_out_.exchange(0, std::memory_order_relaxed); }
 
 private:
+  struct Idle {
+    std::byte* data;
+    uint64_t since; // on clock_
+  };
+  using Cache = std::map<size_t, std::deque<Idle>>; // by capacity; the back was used last
+
   // A cached or a fresh block, or nullptr over the ceiling or out of memory.
   std::byte* try_take(size_t capacity) {
     bool crowded;
+    std::vector<std::pair<std::byte*, size_t>> surplus;
     {
       std::lock_guard lock(mutex_);
       if (use_.live + capacity > use_.ceiling) return nullptr;
       use_.live += capacity;
       use_.peak = std::max(use_.peak, use_.live);
+      most_live_ = std::max(most_live_, use_.live);
       if (auto found = cache_.find(capacity); found != cache_.end() && !found->second.empty()) {
-        std::byte* block = found->second.back();
+        std::byte* block = found->second.back().data;
         found->second.pop_back();
         use_.cached -= capacity;
         return block;
       }
       crowded = use_.live + use_.cached > use_.ceiling || capacity >= kLarge;
+      if (!crowded && capacity >= kMapped) surplus = take_surplus();
     }
+    for (auto [data, bytes] : surplus) unmap_block(data, bytes);
     if (crowded) drop_cache(); // blocks of other sizes must make room
     std::byte* block = map_block(capacity);
     if (!block) {
@@ -197,12 +210,30 @@ private:
     return block;
   }
 
+  // Mapped blocks that are kept beyond what is allowed, taken out of the cache. Under the lock.
+  std::vector<std::pair<std::byte*, size_t>> take_surplus() {
+    std::vector<std::pair<std::byte*, size_t>> taken;
+    const size_t allowed = most_live_ + std::max(kSpare, most_live_ / 8);
+    while (use_.live + use_.cached > allowed) {
+      auto oldest = cache_.end();
+      for (auto it = cache_.lower_bound(kMapped); it != cache_.end(); ++it)
+        if (!it->second.empty()
+            && (oldest == cache_.end() || it->second.front().since < oldest->second.front().since))
+          oldest = it;
+      if (oldest == cache_.end()) break;
+      taken.emplace_back(oldest->second.front().data, oldest->first);
+      oldest->second.pop_front();
+      use_.cached -= oldest->first;
+    }
+    return taken;
+  }
+
   void give_back(std::byte* block, size_t capacity) {
     {
       std::lock_guard lock(mutex_);
       use_.live -= capacity;
       if (use_.live + use_.cached + capacity <= use_.ceiling) {
-        cache_[capacity].push_back(block);
+        cache_[capacity].push_back({block, ++clock_});
         use_.cached += capacity;
         return;
       }
@@ -253,7 +284,9 @@ private:
   std::mutex mutex_;
   MemoryUse use_{0, 0, 0, default_ceiling()};
   std::atomic<size_t> ceiling_{use_.ceiling};
-  std::map<size_t, std::vector<std::byte*>> cache_;
+  Cache cache_;
+  uint64_t clock_ = 0;
+  size_t most_live_ = 0; // since the start
   Buffer* first_ = nullptr;
   std::unordered_map<const Buffer*, std::string> labels_; // of few buffers: weights
   std::function<void()> relief_;

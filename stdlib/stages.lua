@@ -260,6 +260,7 @@ function M.walk(model, samples, opts)
   local walk <close> = start(changed, ids_of(samples), sites, outputs)
   local beside <close> = opts.original and start(opts.original:_derive({}), ids_of(samples), sites, {}) or nil
   for _, site in ipairs(order) do
+    collectgarbage() -- what solving the last site left is large, and some of it old
     local originals = beside and gather(beside, site)
     local inputs = gather(walk, site)
     -- What was packed for the layers between two sites has served: no sample comes back to them.
