@@ -55,8 +55,8 @@ template <class T> struct Parameter { // WaneSweep<T, inputs, 8> of kernels/swee
   };
   struct Code {
     long long rows, columns, first, count, row_step, group_step, group_columns;
-    T* state;
-    const T* u;
+    T *state, *seen;
+    const T *u, *second;
     unsigned char* codes;
     const int* order;
     int* bad;
@@ -67,7 +67,7 @@ template <class T> struct Parameter { // WaneSweep<T, inputs, 8> of kernels/swee
   struct Update {
     long long rows, columns, k0, k1, c0, c1;
     T* state;
-    const T* u;
+    const T *seen, *u, *second;
   };
 };
 
@@ -75,6 +75,7 @@ struct Case {
   int64_t rows, columns, group;
   DType dtype;
   bool table;
+  bool second = false;
 };
 
 // "" when the host-built text gives the engine's codes and errors.
@@ -92,17 +93,22 @@ template <class T> std::string compare(const Case& c, std::string (*edit)(std::s
   for (int64_t j = 0; j < c.columns; j++) order[size_t(j)] = int32_t((j * 7 + 3) % c.columns);
   const SweepQuantizer quantizer = traced(c.dtype, levels);
 
-  Sweep sweep(w, u, {}, order);
+  const Tensor second = c.second ? random_triangle(c.columns, c.dtype, seed + 3) : Tensor();
+
+  Sweep sweep(w, u, second, order);
   const Tensor params[] = {scale};
   sweep.advance(c.columns, quantizer, params, c.group);
   const Tensor codes = sweep.codes(), errors = sweep.errors();
 
   cuda::SweepKernelNames names;
-  const std::string text = edit(cuda::emit_sweep(quantizer, names));
+  const std::string text = edit(cuda::emit_sweep(quantizer, names, c.second));
   HostKernels kernels(text, {{names.code, names.code_launch}, {names.update, names.update_launch}});
   if (!kernels.problem().empty()) return "does not build: " + kernels.problem();
 
   GuardedBytes state(size_t(c.rows * c.columns) * sizeof(T)), coded(size_t(c.rows * c.columns));
+  GuardedBytes seen(size_t(c.rows * c.columns) * sizeof(T));
+  auto* v = reinterpret_cast<T*>(seen.data());
+  const T* other = c.second ? second.data<T>() : nullptr;
   auto* s = reinterpret_cast<T*>(state.data());
   for (int64_t r = 0; r < c.rows; r++)
     for (int64_t j = 0; j < c.columns; j++) s[j * c.rows + r] = w.data<T>()[r * c.columns + order[size_t(j)]];
@@ -110,14 +116,16 @@ template <class T> std::string compare(const Case& c, std::string (*edit)(std::s
   const auto blocks = unsigned((c.rows + 127) / 128);
   for (int64_t first = 0; first < c.columns; first += 32) {
     const int64_t count = std::min<int64_t>(32, c.columns - first);
-    typename Parameter<T>::Update update{c.rows, c.columns, 0, first, first, first + count, s, u.data<T>()};
+    typename Parameter<T>::Update update{c.rows,        c.columns, 0, first,       first,
+                                         first + count, s,         v, u.data<T>(), other};
     std::string problem =
         kernels.run(names.update, {{blocks, unsigned((count + 7) / 8)}, {128}}, &update, seed);
     if (!problem.empty()) return problem;
     typename Parameter<T>::Code code{};
     code.rows = c.rows, code.columns = c.columns, code.first = first, code.count = count;
     code.row_step = groups, code.group_step = 1, code.group_columns = c.group;
-    code.state = s, code.u = u.data<T>(), code.codes = reinterpret_cast<unsigned char*>(coded.data());
+    code.state = s, code.seen = v, code.u = u.data<T>(), code.second = other;
+    code.codes = reinterpret_cast<unsigned char*>(coded.data());
     code.order = order.data(), code.bad = &bad, code.levels = 16;
     const auto maps = quantizer.maps();
     REQUIRE(maps.inputs.size() <= 3);
@@ -142,7 +150,7 @@ template <class T> std::string compare(const Case& c, std::string (*edit)(std::s
     problem = kernels.run(names.code, {{blocks}, {128}}, bytes.data(), seed);
     if (!problem.empty()) return problem;
   }
-  if (!state.intact() || !coded.intact()) return "written outside";
+  if (!state.intact() || !coded.intact() || !seen.intact()) return "written outside";
   if (bad) return "a bad code";
   for (int64_t r = 0; r < c.rows; r++)
     for (int64_t j = 0; j < c.columns; j++) {
@@ -179,6 +187,8 @@ TEST_CASE("sweep: the CUDA text run on the host gives the engine's codes and err
   CHECK(compare<float>({130, 48, 48, DType::f32, true}, as_it_is, 2) == "");
   CHECK(compare<float>({1, 33, 3, DType::f32, false}, as_it_is, 3) == "");
   CHECK(compare<double>({17, 40, 8, DType::f64, false}, as_it_is, 4) == "");
+  CHECK(compare<float>({130, 72, 24, DType::f32, false, true}, as_it_is, 6) == "");
+  CHECK(compare<double>({9, 33, 33, DType::f64, true, true}, as_it_is, 7) == "");
 }
 
 TEST_CASE("sweep: mistakes planted in the CUDA text show") {
@@ -197,13 +207,21 @@ TEST_CASE("sweep: mistakes planted in the CUDA text show") {
       {"launch.order[launch.first + j]", "(launch.first + j)"},
       {"staged[i][c], sum[c]", "staged[i][c ^ 1], sum[c]"},
   };
+  const Mistake of_second[] = {
+      {"launch.seen[at] = w", "launch.seen[at] = launch.state[at]"},
+      {"second[wane_triangle(k, j, count)]", "triangle[wane_triangle(k, j, count)]"},
+      {"wane_stage_columns(staged_second, launch.second", "wane_stage_columns(staged_second, launch.u"},
+      {"launch.seen[(launch.first + k)", "launch.seen[(launch.first + j)"},
+  };
   static const Mistake* planted;
-  for (const Mistake& each : mistakes) {
+  auto show = [](const Mistake& each, bool second) {
     planted = &each;
     const std::string found = compare<float>(
-        {130, 48, 16, DType::f32, false},
+        {130, 48, 16, DType::f32, false, second},
         [](std::string t) { return replaced(t, planted->from, planted->to); }, 5);
     CHECK_MESSAGE(found != "", each.to);
     CHECK_MESSAGE(!found.starts_with("does not build"), found);
-  }
+  };
+  for (const Mistake& each : mistakes) show(each, false);
+  for (const Mistake& each : of_second) show(each, true);
 }

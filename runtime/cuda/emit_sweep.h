@@ -12,7 +12,8 @@ struct SweepKernelNames {
   std::string code, update;               // __global__ functions
   std::string code_launch, update_launch; // the types of their one parameter
 };
-// A complete translation unit. The names hold a hash of the quantizer's steps.
-std::string emit_sweep(const SweepQuantizer& quantizer, SweepKernelNames& names);
+// A complete translation unit. The names hold a hash of the quantizer's steps. second: for a sweep with a
+// second triangle.
+std::string emit_sweep(const SweepQuantizer& quantizer, SweepKernelNames& names, bool second = false);
 
 } // namespace wane::cuda

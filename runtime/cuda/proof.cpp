@@ -196,9 +196,11 @@ std::vector<std::string> compile_failures(const std::vector<Program>& programs, 
 
 namespace {
 void see_sweep(const SweepQuantizer& quantizer) {
-  SweepKernelNames names;
-  const std::string text = emit_sweep(quantizer, names);
-  CudaProof::see_text(names.code, text);
+  for (bool second : {false, true}) {
+    SweepKernelNames names;
+    const std::string text = emit_sweep(quantizer, names, second);
+    CudaProof::see_text(names.code, text);
+  }
 }
 } // namespace
 
