@@ -44,6 +44,10 @@ int lapack(Args& a) {
   lua_pushnil(a.L);
   return 1;
 }
+int gptq(Args& a) {
+  const Tensor w = a.tensor("w");
+  return give(a, bench::gptq_solve(w, a.tensor("h")));
+}
 // products({ m1, n1, k1, f32_1, m2, n2, k2, f32_2, ... }, dtype); f32: 1 for a result in f32
 int products(Args& a) {
   auto flat = a.integers("sizes");
@@ -79,6 +83,7 @@ Method functions[] = {
     {"rival_matmul", direct, "(x, w, packed) -> rival", "x [m, k] by w [n, k] with oneDNN called directly."},
     {"rival_lapack", lapack, "(x, invert) -> rival or nil",
      "LAPACK's Cholesky of x, then the inverse of its factor; nil where OpenBLAS is not installed."},
+    {"rival_gptq", gptq, "(w, h) -> rival", "A GPTQ solve by the same calls without Lua."},
     {"rival_products", products, "(sizes, dtype) -> rival", "Our tiles on packed weights, back to back."},
     {"machine", machine, "() -> string", "CPU, level and threads, for a printed figure."},
 };

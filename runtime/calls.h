@@ -58,10 +58,12 @@ Tensor diag(const Tensor& x); // of a matrix its diagonal, of a vector the matri
 
 // Of matrices [.., n, n], of which a symmetric one's lower triangle is read; right sides [.., n, m] with the
 // same leading dims. f64 where an operand is, else f32. Errors name the pivot and, in a batch, the matrix.
-Tensor cholesky(const Tensor& x);               // lower
-Tensor inverse(const Tensor& x);                // of a positive definite matrix
-Tensor inverse_upper(const Tensor& x);          // u with u^T u = x^-1
-Tensor solve(const Tensor& x, const Tensor& b); // x positive definite
+Tensor cholesky(const Tensor& x);                           // lower
+Tensor inverse(const Tensor& x);                            // of a positive definite matrix
+Tensor inverse_upper(const Tensor& x);                      // u with u^T u = x^-1
+Tensor inverse_upper(const Tensor& x, const Tensor& added); // of x [n, n] with `added` [n] on its diagonal
+Tensor reorder(const Tensor& x, const Tensor& positions);   // out[i, j] = x[p_i, p_j]; positions 0-based
+Tensor solve(const Tensor& x, const Tensor& b);             // x positive definite
 Tensor solve_triangular(const Tensor& x, const Tensor& b, bool upper);
 
 // x [batch, tokens, heads, dim]; positions i32 [batch, tokens], 0-based; freqs f64 [dim/2].

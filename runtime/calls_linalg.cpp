@@ -1,4 +1,5 @@
 // Factorisations and solves of [.., n, n], in f32 or f64; narrower floats are read as f32.
+#include <algorithm>
 #include <cmath>
 
 #include "runtime/calls.h"
@@ -92,7 +93,47 @@ Tensor with_right_side(const char* op, const Tensor& x, const Tensor& b, double 
 
 Tensor cholesky(const Tensor& x) { return of_square("cholesky", x, 1 / 3.0, cpu::cholesky); }
 Tensor inverse(const Tensor& x) { return of_square("inverse", x, 1, cpu::inverse); }
-Tensor inverse_upper(const Tensor& x) { return of_square("inverse_upper", x, 2 / 3.0, cpu::inverse_upper); }
+Tensor inverse_upper(const Tensor& x) {
+  return of_square("inverse_upper", x, 2 / 3.0,
+                   [](DType t, const void* in, void* out, int64_t n) { cpu::inverse_upper(t, in, out, n); });
+}
+Tensor inverse_upper(const Tensor& x, const Tensor& added) {
+  const Tensor in = square("inverse_upper", x), diagonal = cast(added, in.dtype()).dense();
+  if (in.rank() != 2 || diagonal.shape() != Shape{in.shape()[0]})
+    throw error("inverse_upper: {} is added to the diagonal of {}", to_string(added.shape()),
+                to_string(x.shape()))
+        .note("matrix", describe(x));
+  return of_square("inverse_upper", in, 2 / 3.0, [&](DType t, const void* from, void* out, int64_t n) {
+    cpu::inverse_upper(t, from, out, n, diagonal.bytes());
+  });
+}
+
+Tensor reorder(const Tensor& x, const Tensor& positions) {
+  WorkSpan span("reorder");
+  const Tensor in = square("reorder", x), at = cast(positions, DType::i32).dense();
+  const int64_t n = in.shape()[0];
+  if (in.rank() != 2 || at.shape() != Shape{n})
+    throw error("reorder: {} positions for {}", to_string(positions.shape()), to_string(x.shape()))
+        .note("matrix", describe(x));
+  const int32_t* order = at.data<int32_t>();
+  for (int64_t i = 0; i < n; ++i)
+    if (order[i] < 0 || order[i] >= n)
+      throw error("reorder: position {} of {} is {}, expected 1 to {}", i + 1, n, order[i] + 1, n);
+  Tensor out = empty(in.shape(), in.dtype(), "reorder");
+  span.moves(in, out);
+  auto rows = [&]<class T>(const T* from, T* to) {
+    constexpr int64_t kRows = 16;
+    parallel_parts((n + kRows - 1) / kRows, [&](int64_t part, int) {
+      for (int64_t i = part * kRows; i < std::min(n, (part + 1) * kRows); ++i) {
+        const T* row = from + order[i] * n;
+        for (int64_t j = 0; j < n; ++j) to[i * n + j] = row[order[j]];
+      }
+    });
+  };
+  in.dtype() == DType::f64 ? rows(in.data<double>(), out.data<double>())
+                           : rows(in.data<float>(), out.data<float>());
+  return out;
+}
 Tensor solve(const Tensor& x, const Tensor& b) {
   return with_right_side("solve", x, b, 1 / 3.0, 2, cpu::solve);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <emmintrin.h>
+#include <utility>
 
 #include "runtime/calls.h"
 #include "runtime/cpu/gram_tiles.h"
@@ -101,6 +102,19 @@ std::vector<const uint16_t*> rows_of(std::span<const Tensor> pieces, int64_t cou
   return rows;
 }
 
+// The lower triangle of sums as means, and its mirror image. A block of one is read while the other is
+// written.
+void mirror_means(float* sum, int64_t n, float tokens) {
+  constexpr int64_t kBlock = 64;
+  parallel_parts((n + kBlock - 1) / kBlock, [&](int64_t part, int) {
+    const int64_t r0 = part * kBlock, r1 = std::min(n, r0 + kBlock);
+    for (int64_t c0 = 0; c0 <= r0; c0 += kBlock)
+      for (int64_t r = r0; r < r1; r++)
+        for (int64_t c = c0; c < std::min(r + 1, c0 + kBlock); c++)
+          sum[c * n + r] = sum[r * n + c] = sum[r * n + c] / tokens;
+  });
+}
+
 Tensor checked(const Tensor& x) {
   if (x.rank() != 2 || (x.dtype() != DType::bf16 && x.dtype() != DType::f32))
     throw error("gram: {} {}, expected [tokens x channels] in bf16 or f32", to_string(x.shape()),
@@ -116,13 +130,13 @@ void Gram::add(const Tensor& x_in, const Tensor& y_in) {
   const int64_t columns = piece.x.shape()[1], rows = cross_ ? piece.y.shape()[1] : columns;
   if (tokens_ == 0) {
     rows_ = rows, columns_ = columns;
-    auto zeros = [&](int64_t count) {
-      BufferPtr out = allocate(size_t(count) * sizeof(float), current_origin());
-      std::memset(out->data(), 0, out->bytes());
+    auto zeros = [&](int64_t height, const char* name) {
+      Tensor out = empty({height, columns}, DType::f32, name);
+      std::memset(out.bytes(), 0, size_t(out.count()) * sizeof(float));
       return out;
     };
-    if (square_) square_sum_ = zeros(columns * columns);
-    if (cross_) cross_sum_ = zeros(rows * columns);
+    if (square_) square_sum_ = zeros(columns, "hessian");
+    if (cross_) cross_sum_ = zeros(rows, "cross");
   }
   const bool same_dtype = waiting_.empty() || waiting_[0].x.dtype() == piece.x.dtype();
   const bool fits =
@@ -169,9 +183,9 @@ void Gram::run_tiles(std::span<const Tensor> xs, std::span<const Tensor> ys, int
   std::vector<cpu::GramProduct> products;
   if (cross_) {
     cpu::gram_pack(rows_of(ys, count), rows_, other, {});
-    products.push_back({other, right, cross_sum_->as<float>(), rows_, columns_, false});
+    products.push_back({other, right, cross_sum_.data<float>(), rows_, columns_, false});
   }
-  if (square_) products.push_back({left, right, square_sum_->as<float>(), columns_, columns_, true});
+  if (square_) products.push_back({left, right, square_sum_.data<float>(), columns_, columns_, true});
   cpu::gram_add(products);
 }
 
@@ -185,39 +199,30 @@ void Gram::run_strips(std::span<const Tensor> xs, std::span<const Tensor> ys, in
       const Tensor part = linear(slice(left, 0, r0, rows), strip, {}, DType::f32).dense();
       add_rows(part.data<float>(), rows, width, sum + r0 * columns_ + c0, columns_);
     };
-    if (square_) add(x, c0, square_sum_->as<float>());
-    if (cross_) add(y, 0, cross_sum_->as<float>());
+    if (square_) add(x, c0, square_sum_.data<float>());
+    if (cross_) add(y, 0, cross_sum_.data<float>());
   }
 }
 
-void Gram::finish() {
+Tensor Gram::taken(Tensor& sum, const char* what) {
   if (tokens_ == 0) throw error("gram: no tokens were seen");
+  if (!sum) throw error(Fault::internal, "gram: no {} sums, or they were taken before", what);
   if (waiting_tokens_ > 0) run(waiting_tokens_);
+  return std::exchange(sum, Tensor());
 }
 
 Tensor Gram::square_mean() {
-  if (!square_) throw error(Fault::internal, "gram: without squares");
-  finish();
-  Tensor out = empty({columns_, columns_}, DType::f32, "hessian");
-  const float* sum = square_sum_->as<float>();
-  float* to = out.data<float>();
-  const auto tokens = float(tokens_);
-  parallel_parts(columns_, [&](int64_t r, int) {
-    for (int64_t c = 0; c < columns_; c++)
-      to[r * columns_ + c] = (c <= r ? sum[r * columns_ + c] : sum[c * columns_ + r]) / tokens;
-  });
+  Tensor out = taken(square_sum_, "square");
+  mirror_means(out.data<float>(), columns_, float(tokens_));
   return out;
 }
 
 Tensor Gram::cross_mean() {
-  if (!cross_) throw error(Fault::internal, "gram: without cross products");
-  finish();
-  Tensor out = empty({rows_, columns_}, DType::f32, "cross");
-  const float* sum = cross_sum_->as<float>();
+  Tensor out = taken(cross_sum_, "cross");
   float* to = out.data<float>();
   const auto tokens = float(tokens_);
   parallel_parts(rows_, [&](int64_t r, int) {
-    for (int64_t c = 0; c < columns_; c++) to[r * columns_ + c] = sum[r * columns_ + c] / tokens;
+    for (int64_t c = r * columns_; c < (r + 1) * columns_; c++) to[c] /= tokens;
   });
   return out;
 }

@@ -19,7 +19,8 @@ public:
   // x [tokens, channels], bf16 or f32; y [tokens, channels] likewise where the cross sum is wanted, else
   // empty. Errors: other shapes or dtypes than before.
   void add(const Tensor& x, const Tensor& y);
-  // Sums over all tokens so far divided by their number, f32 [channels, channels of x].
+  // The sums over all tokens divided by their number, f32 [channels, channels of x]. Each once, after the
+  // last add: the sums themselves become the result.
   Tensor square_mean();
   Tensor cross_mean();
   int64_t tokens() const { return tokens_; }
@@ -31,13 +32,13 @@ private:
   void run(int64_t count); // the product of the first `count` waiting tokens, by one of two ways, same bits:
   void run_tiles(std::span<const Tensor> xs, std::span<const Tensor> ys, int64_t count);
   void run_strips(std::span<const Tensor> xs, std::span<const Tensor> ys, int64_t count);
-  void finish();
+  Tensor taken(Tensor& sum, const char* what);
 
   const bool square_, cross_;
   std::vector<Piece> waiting_;
   int64_t waiting_tokens_ = 0, tokens_ = 0;
-  BufferPtr square_sum_, cross_sum_; // [rows, columns]; of x x^T only the lower triangle, in strips
-  int64_t rows_ = 0, columns_ = 0;   // channels of y and of x
+  Tensor square_sum_, cross_sum_;  // [rows, columns]; of x x^T only the lower triangle
+  int64_t rows_ = 0, columns_ = 0; // channels of y and of x
 };
 
 } // namespace wane

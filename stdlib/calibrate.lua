@@ -3,6 +3,7 @@
 -- and the weights are solved, stacked where their schemes agree; then the samples go on with what was found.
 local caches = require "wane.cache"
 local core = require "wane.core"
+local finite = require "wane.finite"
 local fold = require "wane.fold"
 local inputs = require "wane.inputs"
 local moments = require "wane.moments"
@@ -245,7 +246,7 @@ local function same_scheme(a, b)
 end
 
 local function check_finite(name, w)
-  if w:isfinite():all() then return end
+  if finite(w) then return end
   local row, column = w:isfinite():to "f32":argmin()
   core.fail(("wane.quantize: %s: its weight has NaN or Inf, the first at row %d, column %d"):format(name, row, column))
 end
@@ -253,7 +254,7 @@ calibrate.check_finite = check_finite
 
 local function check_params(name, packed)
   for key, p in pairs(core.attached(packed).fields.params) do
-    if not p:to "f32":isfinite():all() then
+    if not finite(p:to "f32") then
       core.fail(("wane.quantize: %s: '%s' is not finite in %s"):format(name, key, p.dtype),
                 { hint = 'scale_dtype = "bf16" or "f32" has a wider range' })
     end

@@ -10,6 +10,7 @@
 --   act_order   "static": columns by falling diagonal, parameters fitted once before; "group": whole groups by their
 --               largest diagonal, columns inside by theirs; "none": as they stand; both fit a group when it is entered.
 local core = require "wane.core"
+local finite = require "wane.finite"
 local options = require "wane.options"
 local quantizer = require "wane.quantizer"
 local sweep = require "wane.sweep"
@@ -53,8 +54,6 @@ end
 
 -- -- the triangle -----------------------------------------------------------------------------------------------
 
-local function permuted(h, order) return order and h:gather(1, order):gather(2, order) or h end
-
 local function failed_pivot(problem)
   local message = type(problem) == "userdata" and problem.message or nil
   return message and message:find("positive definite", 1, true) and message
@@ -64,15 +63,18 @@ end
 -- caller shows. Returns u, the share that was used, and the message of the first failure.
 local function triangle(h, diagonal, order, share, mean)
   local n, first = h.shape[1], nil
-  local ordered = core.flush(permuted(h, order))
+  local ordered = order and core.reorder(h, order) or h
   local dead = order and diagonal:gather(1, order) or diagonal
   for attempt = 0, RAISES do
     local damp = attempt == 0 and share or math.max(share, LEAST) * FACTOR ^ attempt
     local lam = damp * mean
     -- A column that no token uses is on its own: any pivot codes it as it stands.
     local added = core.where(dead:eq(0), dead + (lam > 0 and lam or 1), dead * 0 + lam)
-    local good, u = pcall(function() return core.flush((ordered + added:diag()):inverse_upper()) end)
-    if good then return u, damp, first end
+    local good, u = pcall(core.damped_triangle, ordered, added)
+    if good then
+      if order then ordered:free() end
+      return u, damp, first
+    end
     local message = failed_pivot(u)
     if not message then error(u, 0) end
     first = first or message
@@ -143,7 +145,7 @@ local function check_given(w, q, seen)
     core.fail(("%s: calm is [%s], expected [%d x 1]"):format(WHERE, table.concat(seen.calm.shape, " x "), w.shape[2]))
   end
   for _, name in ipairs { "hessian", "cross", "calm" } do
-    if seen[name] and not core.flush(seen[name]:isfinite()):all() then
+    if seen[name] and not finite(seen[name]) then
       core.fail(("%s: the %s NaN or Inf"):format(WHERE, name == "cross" and "cross moments have" or name .. " has"))
     end
   end

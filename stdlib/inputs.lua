@@ -2,6 +2,7 @@
 -- Dynamic: parameters from each row of x itself (a token, or group_size channels of it). Static: from a range that an
 -- observer found on the calibration text.
 local core = require "wane.core"
+local finite = require "wane.finite"
 local value = require "wane.value"
 local quantizer = require "wane.quantizer"
 local observers = require "wane.observers"
@@ -81,7 +82,7 @@ end
 -- model, where the observer saw those too.
 function inputs.check_results(observer, where, results, samples, originals)
   for _, result in ipairs(results) do
-    if not core.flush(result:to "f32":isfinite()):all() then
+    if not finite(result:to "f32") then
       local bad = inputs.first_bad(samples) or originals and inputs.first_bad(originals)
       core.fail(("observer '%s': %s: %s"):format(observer.name, where,
         bad and "NaN or Inf in its input, " .. bad or "its result is not finite, its input is"))

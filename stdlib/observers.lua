@@ -138,6 +138,8 @@ local function over(s)
   return core.flush((beyond * 0.999):gt(s.least):logical_or(s.least:eq(0)))
 end
 
+observers.in_engine = true -- tests see that the loop in Lua, which quantizers of a user's own take, gives the same
+
 local FIRST_CHECK, CHECK_EVERY = 11, 4
 
 -- One search: the rows still in it, and what was found for those that left.
@@ -184,12 +186,40 @@ local function drop_rows(s)
   return true
 end
 
+-- The same search of one matrix of rows in the engine, by the quantizer's own maps: the same bits.
+local function search_rows(q, x, weights, lo, hi, options, tries)
+  local row, names = value.class(q).row, {}
+  for name in pairs(quantizer.params(q, nil, core.zeros { 1, 1 }, core.zeros { 1, 1 })) do names[#names + 1] = name end
+  table.sort(names)
+  local reach = row.reach and row.reach(q, quantizer.params(q, nil, core.zeros { 1, 1 }, core.zeros { 1, 1 }))
+  local function fit(low, high)
+    local params, list = quantizer.params(q, nil, low, high), {}
+    for i, name in ipairs(names) do list[i] = params[name] end
+    if reach then list[#list + 1] = row.reach(q, params) end
+    return table.unpack(list)
+  end
+  local function counted(terms, w) return weights and terms * w or terms end
+  local function off(x, w, ...)
+    local params = {}
+    for i, name in ipairs(names) do params[name] = (select(i, ...)) end
+    return counted(power(quantizer.round_rows(q, x, params) - x, options.norm), w)
+  end
+  local function beyond(x, w, limit) return counted(power((x:abs() - limit):maximum(0), options.norm), w) end
+  local maps = core.range_maps(fit, off, reach and beyond or nil)
+  return core.search_ranges(maps, x, weights, lo, hi, tries, options.grid)
+end
+
 -- Of the ranges p * (lo, hi), p = 1 - i / grid, the one with the least sum of |rounded - x|^norm, row by row; of equals
 -- the largest (the search of GPTQ's reference code). xs: f32 rows, all with the same rows; weights: nil, or one like
 -- each of xs, by which an element's error counts.
 local function search(q, xs, weights, whole, lo, hi, options)
+  local tries = math.floor(options.shrink * options.grid + 1e-9)
+  if observers.in_engine and #xs == 1 and not whole and not value.class(q).user then
+    local best = search_rows(q, xs[1], weights and weights[1], lo, hi, options, tries)
+    return core.flush(lo * best), core.flush(hi * best)
+  end
   local s = begin(q, xs, weights, whole, lo, hi, options)
-  for i = 0, math.floor(options.shrink * options.grid + 1e-9) - 1 do
+  for i = 0, tries - 1 do
     try(s, 1 - i / options.grid)
     local check = i >= FIRST_CHECK and (i - FIRST_CHECK) % CHECK_EVERY == 0
     if check and not drop_rows(s) then break end

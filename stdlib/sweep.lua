@@ -1,6 +1,7 @@
 -- wane.sweep: the column recurrence of GPTQ-like solvers. The engine owns the walk (columns, blocks, repayments) with
 -- the quantizer's encode and decode built in; here are the order, the groups and what is fitted when.
 local core = require "wane.core"
+local finite = require "wane.finite"
 local observers = require "wane.observers"
 local options = require "wane.options"
 local quantizer = require "wane.quantizer"
@@ -57,7 +58,7 @@ end
 -- A scale beyond its stored dtype would make every code of its row nonsense.
 local function check_fitted(q, params)
   for name, p in pairs(params) do
-    if not core.flush(p:isfinite()):all() then
+    if not finite(p) then
       core.fail(("%s: '%s' is not finite in %s"):format(q.name, name, name == "zero" and q.zero_dtype or q.scale_dtype),
                 { hint = 'scale_dtype = "bf16" or "f32" has a wider range' })
     end
@@ -134,9 +135,8 @@ local function order_of(order, columns)
 end
 
 local function check_finite(w)
-  local finite = core.flush(w:isfinite())
-  if finite:all() then return end
-  local row, column = finite:to "f32":argmin()
+  if finite(w) then return end
+  local row, column = w:isfinite():to "f32":argmin()
   core.fail(("wane.sweep: w has NaN or Inf, the first at row %d, column %d"):format(row, column))
 end
 

@@ -268,6 +268,23 @@ TEST_CASE("linear algebra: the same bits for any number of threads") {
   }
 }
 
+TEST_CASE("linear algebra: what is added to the diagonal counts as if it were in the matrix") {
+  auto check = [](auto zero, int64_t n) {
+    using T = decltype(zero);
+    const Dense<T> x = positive<T>(n, unsigned(n));
+    const Dense<T> added = drawn_matrix<T>(n, 1, unsigned(n) + 1);
+    Dense<T> sum = x, found(n, n);
+    std::vector<T> diagonal;
+    for (int64_t i = 0; i < n; ++i) {
+      diagonal.push_back(std::fabs(added(i, 0)));
+      sum(i, i) = x(i, i) + diagonal.back();
+    }
+    inverse_upper(dtype_of<T>(), x.v.data(), found.v.data(), n, diagonal.data());
+    CHECK(same_bytes(found.v, inverse_upper_of(sum).v));
+  };
+  for (int64_t n : {1, 2, 47, 48, 49, 193, 200, 390}) check(float(), n), check(double(), n);
+}
+
 TEST_CASE("linear algebra: sizes of zero") {
   CHECK(cholesky_of(Dense<float>(0, 0)).v.empty());
   CHECK(inverse_of(Dense<double>(0, 0)).v.empty());

@@ -35,6 +35,9 @@ Rival direct_matmul(const Tensor& x, const Tensor& w, bool packed);
 // cholesky and inverse_upper, in a copy of x. From OpenBLAS, with its own choice of kernels; nothing where it
 // is not installed.
 std::optional<Rival> lapack_cholesky(const Tensor& x, bool invert);
+// The GPTQ solve of w [rows, columns] under its Hessian h, both f32, as C++ would write it with the engine's own calls
+// and no Lua: 4 bits per channel, symmetric, extremes, columns as they stand, damping 0.01.
+Rival gptq_solve(const Tensor& w, const Tensor& h);
 // Our own tiles on packed weights, one product after another: the raw matmul time of a model. What a model's
 // head gives is f32, what its other products give is of the computed dtype.
 struct RawProduct {

@@ -226,10 +226,10 @@ template <class T> void inverse_of(const T* x, T* out, int64_t n) {
 
 // With j the reversal of rows and columns: j x j = l l^T, so x^-1 = u^T u with u = j l^-1 j, upper. Reversed,
 // x's lower triangle lies above the diagonal, so it is read transposed.
-template <class T> void inverse_upper_of(const T* x, T* out, int64_t n) {
+template <class T> void inverse_upper_of(const T* x, T* out, int64_t n, const T* added) {
   const Extent<T> e(n);
   const Panels<T> m = column_panels(e);
-  const Strided<T> lower{x, n, 1};
+  const Strided<T> lower{x, n, 1, added};
   invert(e, factored(lower.reversed(n).transposed(), e, "inverse_upper", true), m);
   each_row(n, [&](int64_t k) {
     T *last = out + (n - k) * n - 1, *end = last - k; // u's row n - 1 - k backwards, to the diagonal
@@ -294,8 +294,9 @@ void cholesky(DType dtype, const void* x, void* out, int64_t n) {
 void inverse(DType dtype, const void* x, void* out, int64_t n) {
   typed("inverse", dtype, x, out, n, [n](auto* from, auto* to) { inverse_of(from, to, n); });
 }
-void inverse_upper(DType dtype, const void* x, void* out, int64_t n) {
-  typed("inverse_upper", dtype, x, out, n, [n](auto* from, auto* to) { inverse_upper_of(from, to, n); });
+void inverse_upper(DType dtype, const void* x, void* out, int64_t n, const void* added) {
+  typed("inverse_upper", dtype, x, out, n,
+        [&]<class T>(const T* from, T* to) { inverse_upper_of(from, to, n, static_cast<const T*>(added)); });
 }
 void solve(DType dtype, const void* x, const void* b, void* out, int64_t n, int64_t columns) {
   typed("solve", dtype, x, out, n,

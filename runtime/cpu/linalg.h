@@ -21,9 +21,9 @@ void cholesky(DType, const void* x, void* out, int64_t n);
 void inverse(DType, const void* x, void* out, int64_t n);
 
 // out = u, upper, with u^T u = x^-1, of a positive definite x: the inverse of one Cholesky factor, of x with
-// rows and columns reversed, so that x^-1 itself is never formed. Error: as cholesky; pivots come from n
-// down.
-void inverse_upper(DType, const void* x, void* out, int64_t n);
+// rows and columns reversed, so that x^-1 itself is never formed. `added` (or null): n numbers that count as
+// added to x's diagonal. Error: as cholesky; pivots come from n down.
+void inverse_upper(DType, const void* x, void* out, int64_t n, const void* added = nullptr);
 
 // out [n, columns] = x^-1 b: x positive definite (error: as cholesky); or triangular, where only that
 // triangle is read (error: a zero on the diagonal).

@@ -39,6 +39,7 @@ void load_triangle(const Strided<T>& x, const Extent<T>& e, const Panels<T>& l, 
     T* lanes = l.at(p, j);
     std::fill(lanes, lanes + e.width, T(0));
     for (int64_t i = j; i < first + rows; ++i) lanes[i - first] = *x.at(i, j);
+    if (j < e.n) lanes[j - first] = x.diagonal(j);
     if (j >= e.n) lanes[j - first] = T(1);
   }
 }

@@ -14,14 +14,20 @@ namespace wane::cpu {
 
 inline constexpr int64_t kTile = 192; // a multiple of every width
 
-// Element (i, j) of a matrix in memory lies at data + i * row + j * column.
+// Element (i, j) of a matrix in memory lies at data + i * row + j * column; what is added to (i, i), if
+// anything, at added + i * step.
 template <class T> struct Strided {
   const T* data;
   int64_t row, column;
+  const T* added = nullptr;
+  int64_t step = 1;
   const T* at(int64_t i, int64_t j) const { return data + i * row + j * column; }
+  T diagonal(int64_t i) const { return added ? *at(i, i) + added[i * step] : *at(i, i); }
   // With both orders reversed: (i, j) becomes (n - 1 - i, n - 1 - j).
-  Strided reversed(int64_t n) const { return {at(n - 1, n - 1), -row, -column}; }
-  Strided transposed() const { return {data, column, row}; }
+  Strided reversed(int64_t n) const {
+    return {at(n - 1, n - 1), -row, -column, added ? added + (n - 1) * step : nullptr, -step};
+  }
+  Strided transposed() const { return {data, column, row, added, step}; }
 };
 
 // Sizes of an n x n triangle, padded to whole panels.

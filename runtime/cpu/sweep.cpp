@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "runtime/cpu/isa.h"
-#include "runtime/cpu/lower.h"
+#include "runtime/cpu/lane_maps.h"
 #include "runtime/cpu/pool.h"
 #include "runtime/cpu/sweep_kernels.h"
 #include "runtime/memory.h"
@@ -25,125 +25,65 @@ constexpr int64_t kLanes = 128, kLaneStep = 16; // rows of a tile, at most and i
 constexpr int64_t kBlock = 256, kSubBlock = 32; // columns brought up to date together
 constexpr int64_t kRowsAtOnce = 8; // of a transposition: rows a power of two apart share cache sets
 
-// A quantizer's program on one tile: which slot is what, and room for its registers.
+// A quantizer's maps as lanes: array 0 is a column of weights, array 1 + i the values of input i.
+LaneMaps lanes_of(const SweepMaps& maps) {
+  LaneMaps out{maps.program, {}, maps.constants, maps.integers};
+  for (size_t i = 0; i < maps.inputs.size(); i++) {
+    const auto& in = maps.inputs[i];
+    switch (in.kind) {
+    case SweepMaps::Kind::weight: out.inputs.push_back({LaneMaps::Kind::lanes, 0}); break;
+    case SweepMaps::Kind::param: out.inputs.push_back({LaneMaps::Kind::lanes, int(1 + i)}); break;
+    case SweepMaps::Kind::table: out.inputs.push_back({LaneMaps::Kind::table, 0, in.data, in.count}); break;
+    case SweepMaps::Kind::number: out.inputs.push_back({LaneMaps::Kind::number, 0, in.data, 1}); break;
+    }
+  }
+  return out;
+}
+
+// A quantizer's program on one tile, with the parameters of its rows.
 template <class T> class TileMaps {
 public:
-  TileMaps(const SweepMaps& maps, const Lowered& low, const SweepParams& params, int64_t first_row,
-           int64_t rows, int64_t lanes)
-      : maps_(maps), low_(low), params_(params), kernels_(map_kernels()), first_row_(first_row), rows_(rows),
-        lanes_(lanes) {
-    const size_t place = size_t(lanes) * 8;
-    room_.resize(place * (size_t(low.registers) + maps.constants.size() + 2 * maps.inputs.size() + 1) + 64);
-    std::byte* at = room_.data() + (64 - reinterpret_cast<uintptr_t>(room_.data()) % 64) % 64;
-    auto take = [&] { return std::exchange(at, at + place); };
-    std::vector<std::byte*> registers(size_t(low.registers)), constants(maps.constants.size());
-    for (auto& r : registers) r = take();
-    for (auto& c : constants) c = take();
-    for (size_t i = 0; i < maps.inputs.size(); i++) inputs_.push_back({take(), take()});
-    at_.resize(low.slots.size());
-    for (size_t s = 0; s < at_.size(); s++) {
-      const Slot& slot = low.slots[s];
-      if (slot.constant >= 0)
-        at_[s] = constants[size_t(slot.constant)], fill_constant(at_[s], slot);
-      else
-        at_[s] = slot.reg >= 0 ? registers[size_t(slot.reg)] : nullptr;
-    }
-    fill_fixed_inputs();
+  TileMaps(const SweepMaps& maps, const LaneMaps& lane_maps, const Lowered& low, const SweepParams& params,
+           int64_t first_row, int64_t rows, int64_t lanes)
+      : maps_(maps), params_(params), runner_(lane_maps, low, lanes), first_row_(first_row), rows_(rows),
+        lanes_(lanes), values_(maps.inputs.size()), given_(1 + maps.inputs.size()) {
+    for (size_t i = 0; i < maps.inputs.size(); i++)
+      if (maps.inputs[i].kind == SweepMaps::Kind::param)
+        values_[i].resize(size_t(lanes)), given_[1 + i] = values_[i].data();
   }
 
   // The parameters of a group become those of the lanes.
   void enter_group(int64_t group) {
     if (group == group_) return;
     group_ = group;
-    for (auto& step : maps_.program->steps) {
-      if (step.kind != StepKind::input || maps_.inputs[size_t(step.index)].kind != SweepMaps::Kind::param)
-        continue;
-      const auto& in = maps_.inputs[size_t(step.index)];
-      auto* out = reinterpret_cast<float*>(inputs_[size_t(step.index)].values);
+    for (size_t input = 0; input < values_.size(); input++) {
+      const auto& in = maps_.inputs[input];
+      if (in.kind != SweepMaps::Kind::param) continue;
       const int64_t width = params_.width[size_t(in.param)];
       for (int64_t i = 0; i < lanes_; i++) { // rows that only fill the tile repeat its last one
         const int64_t row = first_row_ + std::min(i, rows_ - 1);
-        out[i] = params_.data[size_t(in.param)]
-                             [(row * params_.row_step + group * params_.group_step) * width + in.column];
+        values_[input][size_t(i)] =
+            params_.data[size_t(in.param)]
+                        [(row * params_.row_step + group * params_.group_step) * width + in.column];
       }
     }
   }
 
   // Codes and values of one column of weights.
   void run(const T* w, const T*& codes, const T*& values) {
-    for (auto& code : low_.phases[0].elements) execute(code, w);
-    codes = reinterpret_cast<const T*>(at_[size_t(low_.output_slots[0])]);
-    values = reinterpret_cast<const T*>(at_[size_t(low_.output_slots[1])]);
+    given_[0] = w;
+    runner_.run(given_.data(), lanes_);
+    codes = runner_.template output<T>(0);
+    values = runner_.template output<T>(1);
   }
 
 private:
-  struct Place {
-    std::byte *values, *loaded; // as they are stored, and as the lane type
-  };
-
-  void fill_constant(std::byte* out, const Slot& slot) {
-    const double real = maps_.constants[size_t(slot.constant)];
-    const int64_t whole = maps_.integers[size_t(slot.constant)];
-    for (int64_t i = 0; i < lanes_; i++) switch (slot.lane) {
-      case Lane::f32: reinterpret_cast<float*>(out)[i] = float(real); break;
-      case Lane::f64: reinterpret_cast<double*>(out)[i] = real; break;
-      case Lane::i32: reinterpret_cast<int32_t*>(out)[i] = int32_t(whole); break;
-      case Lane::i64: reinterpret_cast<int64_t*>(out)[i] = whole; break;
-      }
-  }
-
-  void fill_fixed_inputs() {
-    tables_.resize(maps_.inputs.size());
-    for (auto& step : maps_.program->steps) {
-      if (step.kind != StepKind::input) continue;
-      const auto& in = maps_.inputs[size_t(step.index)];
-      if (in.kind == SweepMaps::Kind::table) {
-        auto& table = tables_[size_t(step.index)];
-        table.resize(size_t(in.count) * size_of(lane_of(step.dtype)));
-        kernels_.load_strided[size_t(step.dtype)](table.data(), in.data, 1, in.count);
-      } else if (in.kind == SweepMaps::Kind::number) {
-        const size_t size = size_of(step.dtype);
-        for (int64_t i = 0; i < lanes_; i++)
-          std::memcpy(inputs_[size_t(step.index)].values + size_t(i) * size, in.data, size);
-      }
-    }
-  }
-
-  void execute(const Code& code, const T* w) {
-    const auto in = [&](int16_t slot) -> const void* { return slot >= 0 ? at_[size_t(slot)] : nullptr; };
-    void* out = code.out >= 0 ? at_[size_t(code.out)] : nullptr;
-    switch (code.kind) {
-    case CodeKind::load: load(code, w); break;
-    case CodeKind::map: code.fn(out, in(code.a), in(code.b), in(code.c), lanes_); break;
-    case CodeKind::convert: code.convert(out, in(code.a), lanes_); break;
-    case CodeKind::lookup: {
-      const auto& table = tables_[size_t(code.index)];
-      code.lookup_fn(out, in(code.a), table.data(), maps_.inputs[size_t(code.index)].count, lanes_);
-      break;
-    }
-    case CodeKind::expand:
-    case CodeKind::reduce: throw error(Fault::internal, "sweep: a reduction in a traced quantizer");
-    }
-  }
-
-  void load(const Code& code, const T* w) {
-    const auto& place = inputs_[size_t(code.index)];
-    const bool weight = maps_.inputs[size_t(code.index)].kind == SweepMaps::Kind::weight;
-    const auto* from = weight ? reinterpret_cast<const std::byte*>(w) : place.values;
-    const bool same = size_of(code.dtype) == size_of(lane_of(code.dtype)) && code.dtype != DType::boolean;
-    if (!same) kernels_.load[size_t(code.dtype)](place.loaded, from, lanes_);
-    at_[size_t(code.out)] = same ? const_cast<std::byte*>(from) : place.loaded;
-  }
-
   const SweepMaps& maps_;
-  const Lowered& low_;
   const SweepParams& params_;
-  const MapKernels& kernels_;
+  LaneRunner runner_;
   int64_t first_row_, rows_, lanes_, group_ = -1;
-  std::vector<std::byte> room_;
-  std::vector<std::byte*> at_;
-  std::vector<Place> inputs_;
-  std::vector<std::vector<std::byte>> tables_;
+  std::vector<std::vector<float>> values_; // of inputs that are parameters
+  std::vector<const void*> given_;
 };
 
 template <class T> class Tiles final : public SweepTiles {
@@ -182,10 +122,11 @@ public:
   }
 
   std::optional<BadCode> advance(int64_t count, const SweepMaps& maps, const SweepParams& params) override {
-    auto low = lower(*maps.program, true);
+    const auto low = lower(*maps.program, true);
+    const LaneMaps lane_maps = lanes_of(maps);
     std::vector<std::optional<BadCode>> bad{size_t(tiles_)};
     parallel_parts(tiles_, [&](int64_t tile, int) {
-      TileMaps<T> run(maps, *low, params, tile * lanes_, rows_of(tile), lanes_);
+      TileMaps<T> run(maps, lane_maps, *low, params, tile * lanes_, rows_of(tile), lanes_);
       bad[size_t(tile)] = advance_tile(tile, count, run, params.group_columns, maps.levels);
     });
     position_ += count;

@@ -23,6 +23,9 @@ local function candidates()
     { x:reshape { 1, 2, 2, 4 }, core.arange(2):reshape { 1, 2 }, core.rope_frequencies(4, 10000) },
     { nil, "a", x:reshape { 1, 2, 2, 4 }, x:reshape { 1, 2, 2, 4 }, x:reshape { 1, 2, 2, 4 }, 0, 1 },
     { core.tensor({ 0, 1, 2 }, { dtype = "i32" }), x }, { x + 1, { shape = { 16 } } }, { x:gt(1), x, 0 }, { x, nil, 4 },
+    { x, x[1] }, { x, core.arange(4) }, { function(lo, hi) return hi - lo end, function(t, w, p) return (t - p) * w end },
+    { core.range_maps(function(lo, hi) return hi - lo end, function(t, _, p) return (t - p):abs() end), x, nil,
+      x[{ {}, { 1, 1 } }], x[{ {}, { 2, 2 } }], 3, 10 },
     { function(t, p) return (t / p.scale):round(), t * p.scale end, { scale = 1 }, "f32", 4 },
   }
 end
@@ -75,7 +78,7 @@ end)
 local NO_OPERATION = {}
 for word in ([[append attached cache checkpoint deviation document exists fail fetch file_bytes flush function_info gram help is_folder
   layer_key list metatable method mkdir model_fetch note profile_report progress publish raise_with read regex
-  rivals rival_mul_add rival_rows rival_lapack rival_matmul rival_products in_folder rotate set_fusing set_threads sha256_file sweep tokenizer trace
+  rivals rival_mul_add rival_rows rival_gptq rival_lapack rival_matmul rival_products in_folder rotate set_fusing set_threads sha256_file sweep tokenizer trace
   writer attach remove rename copy link]]):gmatch "%S+" do NO_OPERATION[word] = true end
 
 case("nothing leaks: every function of the engine", function()

@@ -66,6 +66,55 @@ case("mse finds the range that the search in plain Lua finds", function()
   end
 end)
 
+-- Rows of several magnitudes with outliers, zeros among them.
+local function spread(rows, columns)
+  local w = wane.randn { rows, columns }
+  w = core.flush(w * w:abs())
+  return core.flush(core.concat({ w, core.zeros { 1, columns }, w[{ { 1, 1 }, {} }] * 1e-6 }, 1))
+end
+
+case("the search in the engine gives the bits of the search in Lua", function()
+  local before = core.options.threads
+  local close <close> = setmetatable({}, { __close = function()
+    observers.in_engine = true
+    core.set_threads(before)
+  end })
+  for _, observer in ipairs { wane.mse, wane.mse { norm = 2, grid = 30 }, wane.mse { norm = 1, shrink = 1 }, wane.imatrix } do
+    for _, q in ipairs { wane.int { bits = 4, group_size = 20 }, wane.int { bits = 3, group_size = 64, symmetric = false },
+                         wane.int { bits = 4, per = "channel", convention = "full" },
+                         wane.int { bits = 2, per = "channel", convention = "qmax", scale_dtype = "f16" },
+                         wane.fp8 { per = "channel" }, wane.nf4 { group_size = 320 } } do
+      local w = spread(37, 640)
+      local seen = { mean_square = core.flush(wane.randn({ 640 }):square()) }
+      q = q { observer = observer }
+      observers.in_engine = false
+      local expected = q:fit(w, seen)
+      observers.in_engine = true
+      for _, threads in ipairs { 1, 2, 3 } do
+        core.set_threads(threads)
+        local found = q:fit(w, seen)
+        for name, p in pairs(expected) do check(p:same(found[name]), tostring(q) .. ": " .. name) end
+      end
+    end
+  end
+  local long = wane.int { bits = 4, per = "channel", observer = wane.mse } -- rows of more than a piece of the loop
+  local w = spread(3, 20011)
+  local found = long:fit(w)
+  observers.in_engine = false
+  check(long:fit(w).scale:same(found.scale))
+end)
+
+case("a search over what is not finite finds nothing, in both ways", function()
+  local q = wane.int { bits = 4, per = "channel", observer = wane.mse }
+  local w = core.tensor { { 1, 2, 0 / 0, 4 }, { 1, math.huge, 3, 4 }, { 1, 2, 3, 4 } }
+  local found = q:fit(w).scale
+  observers.in_engine = false
+  local expected = q:fit(w).scale
+  observers.in_engine = true
+  equal(found:isfinite():to "f32":totable(), expected:isfinite():to "f32":totable())
+  equal(found:isfinite():to "f32":totable(), { { 0 }, { 0 }, { 1 } })
+end)
+
 case("mse of an input is the same for any split", function()
   local samples = three_samples()
   local q = wane.int { bits = 4, per = "tensor", observer = wane.mse }
