@@ -1979,7 +1979,7 @@ function wane.architecture(name, options) end
 ---@return wane.rules
 function wane.rules(list) end
 
---- Applies the plan: weights by their solvers, then static inputs on what the quantized layers before give. text may be left out when nothing needs one. watch: a task; its kl after each block becomes a column of .metrics.
+--- Applies the plan: weights by their solvers, then static inputs on what the quantized layers before give. text may be left out when nothing needs one. watch: a task; its kl after each block becomes a column of .metrics. In a run these rows go to metrics.jsonl, each with call (the first wane.quantize of the run is 1) and line (where the script called it).
 --- - errors: all problems of the plan at once before any compute; NaN or Inf: layer, sample, token
 --- ```lua
 --- small = wane.quantize(model, rules)
@@ -2338,10 +2338,11 @@ wane.rtn = {}
 wane.gptq = {}
 
 --- A solver of one's own: S.needs = { observers }, function S:solve(w, quantizer, seen) gives a quantized tensor of w's shape.
---- quantizer.group_size is set also where a row is one group (per channel: in), not per tensor; seen.hessian and so on are the results of needs; layers that share an input and a scheme come stacked, as one w.
---- - shapes: w [out, in]
+--- quantizer.group_size is always the columns of w that share parameters (per channel and per tensor: in); seen.hessian and so on are the results of needs. Layers that share an input and a scheme come stacked, as one w, where needs asks for something.
+--- - shapes: w [out, in]; seen.hessian and seen.cross [in, in]; others as the observer gives them
 --- - dtypes: f32
 --- - errors: a result that is no quantized tensor of w's shape
+--- - source: project
 --- ```lua
 --- Plain = wane.solver("plain", { scale = 1 })
 --- function Plain:solve(w, quantizer) return quantizer:quantize(w * self.scale) end

@@ -261,11 +261,6 @@ local function check_params(name, packed)
   end
 end
 
--- A solver is told the columns that share parameters, whatever the granularity is called, and what was seen.
-local function told(q, columns, seen)
-  return quantizer.teach(q, { group_size = q.per ~= "tensor" and not q.group_size and columns or nil }, seen)
-end
-
 -- The solver's work; what goes wrong in it names the layers.
 local function solved(solver, w, q, seen, names)
   local good, packed, info = pcall(solver.solve, solver, w, q, seen)
@@ -352,7 +347,7 @@ function calibrate.solve(items, model, seen, tokens)
     check_finite(names[i], exact[i])
   end
   local w = #exact > 1 and core.flush(core.concat(exact, 1)) or exact[1]
-  local packed, info = solved(row.solver, w, told(row.weight, w.shape[2], seen), seen, names)
+  local packed, info = solved(row.solver, w, quantizer.told(row.weight, w.shape[2], seen), seen, names)
   check_solution(row.solver, row.weight, packed, w, names)
   if type(info) ~= "table" then info = {} end
   info.tokens = tokens

@@ -116,12 +116,22 @@ local function watch_blocks(model, quantized, plan, changes, task)
   return kl
 end
 
-local function with_kl(metrics, kl, file)
-  local result = tables.make("metrics", METRICS, nil, file)
-  for row in metrics do
-    local cells = { kl = kl and kl[block_of(row.layer)] }
-    for column, cell in pairs(row) do cells[column] = cell end
-    result:add(cells)
+local calls = 0 -- of wane.quantize, in this run
+
+-- The rows of the model's .metrics, in model order; in a run they go to metrics.jsonl too, each with the number of the
+-- wane.quantize call that solved it and the script's line.
+local function told(plan, solved, kl, call)
+  local result = tables.make("metrics", METRICS)
+  local file = core.options.run and tables.make("metrics", { "call", "line", table.unpack(METRICS) }, nil,
+                                                core.options.run .. "/metrics.jsonl")
+  for row in plan do
+    local cells = solved[row.layer]
+    if cells then
+      cells.kl = kl and kl[block_of(row.layer)]
+      result:add(cells)
+      cells.call, cells.line = call.number, call.line
+      if file then file:add(cells) end
+    end
   end
   return result
 end
@@ -131,6 +141,8 @@ function quantize.quantize(model, rules, text, given)
   local where = "wane.quantize"
   options.arg(where, 1, "model", model, "model")
   options.arg(where, 2, "rules", rules, "rules")
+  calls = calls + 1
+  local call = { number = calls, line = core.origin() }
   local opts = options.check(where, given, {}, { "watch" })
   if opts.watch ~= nil then options.arg(where, nil, "watch", opts.watch, "task") end
   if text ~= nil then text = require("wane.text").of(text, where) end
@@ -140,13 +152,8 @@ function quantize.quantize(model, rules, text, given)
   local changes = solve_plain(model, plan, rows, solved)
   local result = model:_derive(changes)
   if #names > 0 then result = calibrate.walk(result, model, rows, text:_samples(model), changes, solved) end
-  local metrics = tables.make("metrics", METRICS)
-  for row in plan do
-    if solved[row.layer] then metrics:add(solved[row.layer]) end
-  end
   local kl = opts.watch and watch_blocks(model, result, plan, changes, opts.watch)
-  local file = core.options.run and core.options.run .. "/metrics.jsonl" or nil
-  return result:_derive({}, { metrics = with_kl(metrics, kl, file) })
+  return result:_derive({}, { metrics = told(plan, solved, kl, call) })
 end
 
 return quantize

@@ -26,9 +26,13 @@ function quantizer.check(where, options)
   end
 end
 
+-- The columns that share parameters, nil where `per` says what does: a solver's quantizer has both (quantizer.told).
+local function group_of(q) return not q.per and q.group_size or nil end
+quantizer.group_of = group_of
+
 -- "g64 mse": the end of every quantizer's label.
 local function grain_words(q, words)
-  if q.group_size then words[#words + 1] = "g" .. q.group_size end
+  if group_of(q) then words[#words + 1] = "g" .. q.group_size end
   if q.per then words[#words + 1] = q.per end
   if q.observer then words[#words + 1] = tostring(q.observer) end
   return table.concat(words, " ")
@@ -40,7 +44,7 @@ quantizer.grain_words = grain_words
 -- A weight [out, in] (or its codes) as rows. Returns the 2-d view and whether all of it is one row: built-in
 -- quantizers keep [out, in] then and reduce in two steps, a user's fit is given the one row that it was promised.
 function quantizer.rows(q, w)
-  if q.group_size then return w:reshape { -1, q.group_size }, false end
+  if group_of(q) then return w:reshape { -1, q.group_size }, false end
   if q.per == "tensor" then
     if value.class(q).user then return w:reshape { 1, -1 }, false end
     return w, true
@@ -61,7 +65,7 @@ function quantizer.seen_rows(q, seen, shape)
   for name, s in pairs(seen) do
     if not core.is_tensor(s) or s:reshape { -1 }.shape[1] ~= columns then
       cut[name] = s
-    elseif q.group_size then
+    elseif group_of(q) then
       local groups = columns // q.group_size
       cut[name] = s:reshape { 1, groups, q.group_size }:expand { out, groups, q.group_size }
         :reshape { out * groups, q.group_size }
@@ -76,7 +80,7 @@ end
 
 -- Weights per stored parameter set: what a scale's bits are shared by.
 function quantizer.row_length(q, shape)
-  if q.group_size then return q.group_size end
+  if group_of(q) then return q.group_size end
   if q.per == "tensor" then return shape[1] * shape[2] end
   return shape[2]
 end
@@ -256,7 +260,7 @@ local function matrix(q, what, w)
     core.fail(("%s:%s: per = 'token' is for inputs; a weight has per = 'tensor', 'channel' or a group_size")
       :format(q.name, what))
   end
-  if q.group_size and w.shape[2] % q.group_size ~= 0 then
+  if group_of(q) and w.shape[2] % q.group_size ~= 0 then
     core.fail(("%s:%s: group_size %d does not divide the %d columns"):format(q.name, what, q.group_size, w.shape[2]))
   end
   return w
@@ -287,9 +291,12 @@ end
 local learned = setmetatable({}, { __mode = "k" })
 function quantizer.learned(q) return learned[q] end
 
--- A variant of q with these options that knows `seen`.
-function quantizer.teach(q, options, seen)
-  local taught = q(options)
+-- q as a solver is given it, for a weight of so many columns: group_size is the columns that share parameters whatever
+-- the granularity is called, and what was seen of the inputs is known to it.
+function quantizer.told(q, columns, seen)
+  local taught = value.variant(q, {
+    group_size = group_of(q) or columns, per = q.per == "tensor" and q.per or false,
+  })
   learned[taught] = seen
   return taught
 end

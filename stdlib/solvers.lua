@@ -4,6 +4,7 @@ local core = require "wane.core"
 local gptq = require "wane.gptq"
 local observers = require "wane.observers"
 local options = require "wane.options"
+local quantizer = require "wane.quantizer"
 local value = require "wane.value"
 
 local solvers = {}
@@ -59,6 +60,14 @@ function solvers.check_needs(class, needs)
   end
 end
 
+-- A user's solve, on bare matrices too: whoever calls it, its quantizer says how many columns share a scale.
+local function solving(solve)
+  return function(self, w, q, seen, ...)
+    local known = value.is(q, "quantizer") and core.is_tensor(w) and #w.shape == 2
+    return solve(self, w, known and quantizer.told(q, w.shape[2], quantizer.learned(q) or seen) or q, seen, ...)
+  end
+end
+
 -- wane.solver(name, options): a solver of the user's own; solve and needs are assigned to it.
 function solvers.own(name, options)
   if type(name) ~= "string" then core.fail(("wane.solver: name is a %s, expected a string"):format(type(name))) end
@@ -76,6 +85,7 @@ function solvers.own(name, options)
       if type(new) ~= "function" then
         core.fail(("%s: %s is a %s, expected a function"):format(class.name, key, type(new)))
       end
+      return solving(new)
     end,
   }
 end

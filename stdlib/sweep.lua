@@ -113,7 +113,8 @@ end
 
 local function check_params(q, params, w)
   check_names(q, params)
-  local sets = q.group_size and w.shape[1] * (w.shape[2] // q.group_size) or q.per == "tensor" and 1 or w.shape[1]
+  local size = quantizer.group_of(q)
+  local sets = size and w.shape[1] * (w.shape[2] // size) or q.per == "tensor" and 1 or w.shape[1]
   for name, p in pairs(params) do
     if not core.is_tensor(p) or #p.shape ~= 2 or p.shape[1] ~= sets then
       local found = core.is_tensor(p) and "[" .. table.concat(p.shape, " x ") .. "]" or "a " .. type(p)
@@ -148,13 +149,13 @@ function sweep.run(w, u, q, given)
   local params = given.params
   if params then
     params = quantizer.flushed(quantizer.settle(q, check_params(q, params, w)))
-  elseif not q.group_size or q.group_size == w.shape[2] then
+  elseif (quantizer.group_of(q) or w.shape[2]) == w.shape[2] then
     params = quantizer.fit_matrix(q, w, given.seen)
   end
   if params then
     check_fitted(q, params)
     local maps, names = traced(q, params, w.dtype)
-    state:advance(w.shape[2], maps, in_order(params, names), q.group_size)
+    state:advance(w.shape[2], maps, in_order(params, names), quantizer.group_of(q))
     return state, params
   end
   return state, sweep_groups(state, q, w, order, given.seen)
@@ -171,8 +172,9 @@ end
 function sweep.check_weights(where, w, q)
   check_matrix(where, "w", w)
   if value.class(q).unsupported then core.fail("not supported yet: wane." .. q.name) end
-  if q.group_size and w.shape[2] % q.group_size ~= 0 then
-    core.fail(("%s: group_size %d does not divide the %d columns"):format(where, q.group_size, w.shape[2]))
+  local size = quantizer.group_of(q)
+  if size and w.shape[2] % size ~= 0 then
+    core.fail(("%s: group_size %d does not divide the %d columns"):format(where, size, w.shape[2]))
   end
 end
 

@@ -114,6 +114,7 @@ end
 -- -- making -----------------------------------------------------------------------------------------------------
 
 local taken = {} -- names of this run's files
+local OWN = { metrics = "a row for each layer that wane.quantize solved", profile = "what --profile saw" }
 
 local function checked_columns(where, columns)
   columns = list.items(columns)
@@ -141,6 +142,10 @@ function M.new(name, columns)
     core.fail(("wane.table: argument 1 (name) is a %s; expected a string"):format(type(name)))
   end
   if name == "" or name:find "[/%c]" then core.fail(("wane.table: name '%s' is no file name"):format(name)) end
+  if OWN[name] then
+    core.fail(("wane.table: '%s' is a table of the run itself: %s"):format(name, OWN[name]), {
+      hint = "give it another name" })
+  end
   if taken[name] then
     core.fail(("wane.table: '%s' is used twice"):format(name), { notes = { { "first", taken[name] } } })
   end

@@ -78,6 +78,14 @@ local function made(class, options)
   return setmetatable({ [STATE] = { class = class, options = options, origin = core.origin() } }, class.meta)
 end
 
+-- A variant that the library itself makes: these options, false for none, whatever they would drop or exclude.
+function value.variant(v, given)
+  local state, options = state_of(v), {}
+  for key, option in pairs(state.options) do options[key] = option end
+  for key, option in pairs(given) do options[key] = option or nil end
+  return made(state.class, options)
+end
+
 local function index(self, key)
   local state = rawget(self, STATE)
   local class = state.class
@@ -106,8 +114,8 @@ local function newindex(self, key, new)
     core.fail(("%s: '%s' is not among what a %s defines: %s"):format(class.name, tostring(key), class.kind,
                                                                      table.concat(names, ", ")))
   end
-  if class.define then class.define(class, key, new) end
-  class.methods[key] = new
+  local kept = class.define and class.define(class, key, new) -- what stands in for it, or nil
+  class.methods[key] = kept or new
 end
 
 local function equal(a, b)

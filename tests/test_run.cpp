@@ -3,9 +3,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include <sys/wait.h>
 
@@ -124,6 +126,35 @@ TEST_CASE("command line: --json gives one line per row and nothing else on stdou
     CHECK(row["row"]["value"].is_number());
   }
   CHECK(count == 3);
+}
+
+TEST_CASE("command line: metrics.jsonl tells the calls of wane.quantize apart") {
+  Scratch scratch;
+  write("a.lua", R"(local wane = require "wane"
+local model = wane.model("LlamaForCausalLM", { vocab_size = 16, hidden_size = 8, intermediate_size = 16,
+  num_hidden_layers = 1, num_attention_heads = 2, rms_norm_eps = 1e-6 })
+local function quantized(weight) return #wane.quantize(model, wane.rules { { "*_proj", weight = weight } }).metrics end
+for bits = 3, 4 do print(quantized(wane.int { bits = bits })) end
+print(pcall(wane.quantize, model, wane.rules { { "*_proj", weight = wane.int { group_size = 3 } } }))
+print(#wane.quantize(model, wane.rules { { "*.q_proj", weight = wane.nf4 { group_size = 8 } } }).metrics)
+)");
+  auto answer = wane("run a.lua");
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == 0);
+  CHECK(answer.out.substr(0, 4) == "7\n7\n");
+  std::istringstream lines(read(only_run() / "metrics.jsonl"));
+  std::map<int, std::vector<std::string>> calls;
+  for (std::string line; std::getline(lines, line);) {
+    auto row = nlohmann::json::parse(line);
+    calls[row["call"]].push_back(row["weight"]);
+    CHECK(row["line"] == (row["call"] == 4 ? "a.lua:7" : "a.lua:4"));
+    CHECK(row["layer"].is_string());
+    CHECK(row["sqnr"].is_number());
+  }
+  CHECK(calls.size() == 3); // the third was refused, before anything was computed
+  CHECK(calls[1] == std::vector<std::string>(7, "int3"));
+  CHECK(calls[2] == std::vector<std::string>(7, "int4"));
+  CHECK(calls[4] == std::vector<std::string>(1, "nf4 g8"));
 }
 
 TEST_CASE("command line: --profile shows lines, work, causes, floors and memory, and writes both files") {

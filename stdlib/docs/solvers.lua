@@ -20,9 +20,11 @@ return {
     { "solver(name, { ... }) -> solver",
       "A solver of one's own: S.needs = { observers }, function S:solve(w, quantizer, seen) gives a "
         .. "quantized tensor of w's shape.\n"
-        .. "quantizer.group_size is set also where a row is one group (per channel: in), not per tensor; seen.hessian and so on are the results of "
-        .. "needs; layers that share an input and a scheme come stacked, as one w.", shapes = "w [out, in]",
-      dtypes = "f32", errors = "a result that is no quantized tensor of w's shape",
+        .. "quantizer.group_size is always the columns of w that share parameters (per channel and per tensor: in); "
+        .. "seen.hessian and so on are the results of needs. Layers that share an input and a scheme come stacked, as "
+        .. "one w, where needs asks for something.",
+      shapes = "w [out, in]; seen.hessian and seen.cross [in, in]; others as the observer gives them", dtypes = "f32",
+      source = "project", errors = "a result that is no quantized tensor of w's shape",
       example = "Plain = wane.solver(\"plain\", { scale = 1 })\n"
         .. "function Plain:solve(w, quantizer) return quantizer:quantize(w * self.scale) end\n"
         .. "Plain { scale = 2 }.scale  --> 2" },

@@ -122,6 +122,57 @@ case("by hand it is wane.gptq without its order and correction, bit for bit", fu
   check(same > 0.995, ("corrected: %.4f of the codes"):format(same))
 end)
 
+case("group_size of a solver's quantizer is the columns that share parameters, whatever they are called", function()
+  local found = {}
+  local Told = wane.solver("told", {})
+  function Told:solve(w, quantizer, seen)
+    found[#found + 1] = { quantizer.group_size, w.shape[1], w.shape[2] }
+    local coarser = quantizer { observer = quantizer.observer }
+    equal(coarser.group_size, quantizer.group_size, "a variant keeps it")
+    return coarser:pack(coarser:encode(w, coarser:fit(w)), coarser:fit(w), w.dtype)
+  end
+  local grains = { { per = "tensor" }, { per = "channel" }, { group_size = 16 }, {}, { per = "tensor", observer = wane.mse } }
+  for _, grain in ipairs(grains) do
+    for _, q in ipairs { wane.int { bits = 4 }, wane.fp8, wane.nf4 { group_size = 8 }, wane.int { bits = 4, symmetric = false } } do
+      local label = tostring(q(grain))
+      found = {}
+      local model = wane.quantize(base, rules(Told, q(grain), "layers.0.mlp.*_proj"))
+      local own = q(grain).group_size -- nf4 keeps its own where no grain is named
+      for _, each in ipairs(found) do equal(each[1], own or each[3], label) end
+      equal(#found, 3, label)
+      local plain = wane.quantize(base, rules(wane.rtn, q(grain), "layers.0.mlp.*_proj"))
+      check(model:same(plain), label .. ": as it is without the solver")
+      equal(tostring(model "layers.0.mlp.up_proj".weight.quantizer), label)
+    end
+  end
+  found = {}
+  local w = wane.randn { 6, 12 }
+  Told:solve(w, wane.int { per = "tensor" })
+  Told:solve(w, wane.int { group_size = 4 })
+  Told:solve(w, wane.int)
+  equal(found[1][1], 12)
+  equal(found[2][1], 4)
+  equal(found[3][1], 12)
+end)
+
+case("what a solver is told of the granularity changes no solver's codes", function()
+  for _, grain in ipairs { { per = "tensor" }, { per = "channel" }, { group_size = 16 } } do
+    for _, order in ipairs { "static", "group", "none" } do
+      local given = wane.gptq { act_order = order, precorrect = 0 }
+      local Through = wane.solver("through", {})
+      Through.needs = { wane.hessian }
+      function Through:solve(w, quantizer, seen) return given { spikes = false }:solve(w, quantizer, seen) end
+      local q = wane.int { bits = 3, symmetric = false, observer = wane.mse } (grain)
+      local one = wane.quantize(base, rules(given { spikes = false }, q, "layers.1.mlp.*_proj"), calib)
+      local two = wane.quantize(base, rules(Through, q, "layers.1.mlp.*_proj"), calib)
+      check(one:same(two), tostring(q) .. " " .. order)
+      local w, h = base "layers.1.mlp.up_proj".weight, wane.eye(48) + 0.5
+      local bare = given:solve(w, q, { hessian = h })
+      check(bare:same((Through:solve(w, q, { hessian = h }))), tostring(q) .. " " .. order .. ", bare matrices")
+    end
+  end
+end)
+
 case("metrics: the error under the Hessian, damp, dead, tokens", function()
   local dead = base:with("layers.1.mlp.up_proj", { weight = function(layer)
     return layer.weight:with({ { 7, 9 }, {} }, 0)

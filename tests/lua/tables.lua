@@ -75,6 +75,12 @@ case("mean: one row per combination, numbers become scores", function()
   equal(t[1].layer, nil)
 end)
 
+case("a run's own tables keep their names", function()
+  fails(function() wane.table("metrics", { "x" }) end,
+        "wane.table: 'metrics' is a table of the run itself: a row for each layer that wane.quantize solved")
+  fails(function() wane.table("profile", { "x" }) end, "'profile' is a table of the run itself: what --profile saw")
+end)
+
 case("saved as csv and jsonl", function()
   local t = wane.table("saved", { "name", "x", "s" })
   t:add { name = 'a "b", c', x = 1.5, s = score.new(2, { -1, 1 }, about "h") }
