@@ -9,9 +9,11 @@ local value = require "wane.value"
 
 local solvers = {}
 
-local function define(name, options, methods, check)
+local function define(name, given, solve, check)
   local order, defaults = {}, {}
-  for _, option in ipairs(options) do
+  local methods = options.methods("solver", function(s) return value.is(s, "solver") end)
+  methods.solve = solve
+  for _, option in ipairs(given) do
     order[#order + 1] = option[1]
     defaults[option[1]] = option[2]
   end
@@ -22,16 +24,14 @@ local function define(name, options, methods, check)
 end
 
 -- w: [out, in]; returns a quantized tensor of w's shape and dtype.
-solvers.rtn = define("rtn", {}, {
-  solve = function(_, w, quantizer, seen)
-    options.arg("wane.rtn:solve", 1, "w", w, "tensor")
-    options.arg("wane.rtn:solve", 2, "quantizer", quantizer, "quantizer")
-    return quantizer:quantize(w, seen)
-  end,
-})
+solvers.rtn = define("rtn", {}, function(_, w, q, seen)
+  options.arg("wane.rtn:solve", 1, "w", w, "tensor")
+  options.arg("wane.rtn:solve", 2, "quantizer", q, "quantizer")
+  return q:quantize(w, seen)
+end)
 
 solvers.gptq = define("gptq", { { "damp", 0.01 }, { "act_order", "static" }, { "precorrect", 0.5 }, { "spikes", 64 } },
-                      { solve = gptq.solve }, gptq.check)
+                      gptq.solve, gptq.check)
 
 -- What a solver wants to know of its input: a list of observers.
 function solvers.needs(solver)

@@ -123,8 +123,9 @@ local calls = {
   linear = { x, x }, load = { "no/such/file", {} }, memory = {}, model = { "LlamaForCausalLM", CONFIG },
   module = { "Name" }, observe = { model, text, wane.absmax, { layers = "Linear" } }, observer = { "mine", {} },
   ones = { { 2, 2 }, {} }, quantize = { model, rules, text, {} }, quantizer = { "mine", { bits = 4 } },
-  randn = { { 2, 2 }, {} }, ranges = { 10, 3 }, rms_norm = { x, core.ones { 8 }, 1e-5 }, rules = { { { "*_proj", weight = int4 } } },
-  stack = { 2, Block }, table = false, task = { "perplexity", text, { items = 1 } }, tensor = { { 1, 2 }, {} },
+  randn = { { 2, 2 }, {} }, ranges = { 10, 3 }, rms_norm = { x, core.ones { 8 }, 1e-5 }, rotate = { model, { "r1" } },
+  rules = { { { "*_proj", weight = int4 } } }, smooth = { model, text, { alpha = 0.5 } }, solver = { "mine", { damp = 0.01 } },
+  stack = { 2, Block }, sweep = { x, core.eye(8), int4, {} }, table = false, task = { "perplexity", text, { items = 1 } }, tensor = { { 1, 2 }, {} },
   text = { "a text", { samples = 1, length = 2 } }, time = false, uniform = { { 2 }, {} },
   where = { x:gt(0), x, 0 }, zeros = { { 2 }, {} },
 }
@@ -155,6 +156,13 @@ sweep("options of functions and values", function()
     { prompt = { 1 }, samples = 1, length = 3, temperature = 1, top_k = 3, top_p = 0.9, stop = "x", stream = "s" })
   try_options("table:chart", function(set) return scores:chart(set) end, { x = "value", y = "name", log = "x", mark = {} })
   try_options("table:outliers", function(set) return scores:outliers("value", set) end, { over = 2, among = 3 })
+  try_options("wane.quantize", function(set) return wane.quantize(model, rules, text, set) end, { watch = "no task" })
+  try_options("wane.rotate", function(set) return wane.rotate(model, { "r1", table.unpack(set), kind = set.kind,
+    signs = set.signs, block = set.block, stream = set.stream, no_such_option = set.no_such_option }) end,
+    { kind = "hadamard", signs = true, block = 16, stream = "s" })
+  try_options("wane.smooth", function(set) return wane.smooth(model, text, set) end, { alpha = 0.5, layers = "*.q_proj" })
+  try_options("wane.sweep", function(set) return wane.sweep(x, core.eye(8), int4, set) end,
+    { order = { 1, 2, 3, 4, 5, 6, 7, 8 }, params = params, second = core.eye(8) })
   try_options("wane.rules", function(set) return wane.rules { set } end,
     { "*_proj", weight = int4, input = "keep", solver = wane.rtn, optional = true })
   try_options("explain", function(set) return wane.explain(x + 1, set) end, { source = true })
@@ -178,6 +186,29 @@ sweep("methods of models, layers and texts", function()
   local cache = model:cache()
   try("cache:free", cache.free, cache)
   try("cache:attend", cache.attend, cache, block, x, x, x, {})
+end)
+
+sweep("methods of solvers", function()
+  local Mine = wane.solver("mine too", {})
+  function Mine:solve(w, quantizer) return wane.rtn:solve(w, quantizer) end
+  local moments = { hessian = core.eye(8), cross = core.eye(8) * 0.5, calm = core.ones { 8, 1 } }
+  for name, solver in pairs { rtn = wane.rtn, gptq = wane.gptq, group = wane.gptq { act_order = "group" }, mine = Mine } do
+    try(name .. ":solve", solver.solve, solver, x, int4, moments)
+    for key in pairs(moments) do
+      for i, wrong in ipairs(wrongs) do
+        local seen = { hessian = moments.hessian, cross = moments.cross, calm = moments.calm }
+        seen[key] = wrong
+        local ok, problem = pcall(solver.solve, solver, x, int4, seen)
+        if not ok then check_error(("%s:solve with %s = wrong %d"):format(name, key, i), problem) end
+      end
+    end
+  end
+  for _, key in ipairs { "solve", "needs", "other" } do
+    for i, wrong in ipairs(wrongs) do
+      local ok, problem = pcall(function() wane.solver("mine again", {})[key] = wrong end)
+      if not ok then check_error(("solver.%s = wrong %d"):format(key, i), problem) end
+    end
+  end
 end)
 
 sweep("methods of quantizers, rules, tables, scores, charts, lists, buffers", function()
