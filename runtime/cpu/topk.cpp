@@ -110,8 +110,9 @@ private:
   void rank(const T* x, int64_t count) {
     using Signed = typename SelectKernels<T>::Key;
     constexpr K sign = K(1) << (8 * sizeof(K) - 1);
-    Signed keys[kRanked + 16] = {}, ranks[kRanked + 16];
+    Signed keys[kRanked + 16], ranks[kRanked + 16];
     for (int64_t i = 0; i < count; i++) keys[i] = Signed(key_of(x[positions_[size_t(i)]]) ^ sign);
+    std::fill(keys + count, keys + count + 16, Signed(0)); // read along with the last of them
     kernels_.ranks(keys, count, ranks);
     for (int64_t i = 0; i < count; i++)
       order_[size_t(ranks[i])] = positions_[size_t(i)]; // those beyond the k-th too: no branch to guess
