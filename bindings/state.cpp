@@ -1,9 +1,13 @@
 // Opening and closing a state: the libraries a recipe gets, the prelude over them, the core module, and the
 // collector's share in memory pressure.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
+#include <new>
 #include <sstream>
+#include <utility>
 
 #include "bindings/host.h"
 #include "bindings/progress.h"
@@ -18,8 +22,58 @@ namespace {
 
 constexpr size_t kLeastForLua = size_t(1) << 30, kMostForLua = size_t(16) << 30;
 
+// Small blocks of Lua's: userdata, short tables and strings come and go by the thousand between two
+// collections, more than malloc keeps at hand. Blocks of a size are kept for the next of that size.
+class SmallBlocks {
+public:
+  static constexpr size_t kLargest = 256;
+
+  SmallBlocks() = default;
+  SmallBlocks(const SmallBlocks&) = delete;
+  ~SmallBlocks() {
+    while (chunks_) std::free(std::exchange(chunks_, chunks_->next));
+  }
+
+  void* take(size_t bytes) {
+    Free*& first = free_[slot(bytes)];
+    if (!first && !refill(first, slot(bytes))) return nullptr;
+    return std::exchange(first, first->next);
+  }
+  void give(void* block, size_t bytes) {
+    Free*& first = free_[slot(bytes)];
+    first = new (block) Free{first};
+  }
+
+private:
+  struct Free {
+    Free* next;
+  };
+  static constexpr size_t kStep = 16, kChunk = 16384;
+  static size_t slot(size_t bytes) { return (bytes - 1) / kStep; }
+
+  bool refill(Free*& first, size_t slot) {
+    size_t size = (slot + 1) * kStep;
+    auto* chunk = static_cast<std::byte*>(std::malloc(kChunk));
+    if (!chunk) return false;
+    chunks_ = new (chunk) Free{chunks_};
+    for (size_t at = (kChunk - kStep) / size * size; at >= size; at -= size)
+      first = new (chunk + kStep + at - size) Free{first};
+    return true;
+  }
+
+  std::array<Free*, kLargest / kStep> free_{};
+  Free* chunks_ = nullptr; // each starts with the address of the next
+};
+
 struct OwnedState : Host { // lives as long as the state
   size_t lua_bytes = 0;
+  SmallBlocks small;
+
+  void* take(size_t bytes) { return bytes <= SmallBlocks::kLargest ? small.take(bytes) : std::malloc(bytes); }
+  void give(void* block, size_t bytes) {
+    if (!block) return;
+    bytes <= SmallBlocks::kLargest ? small.give(block, bytes) : std::free(block);
+  }
   size_t lua_limit = std::clamp(memory_use().ceiling / 2, kLeastForLua, kMostForLua);
 };
 
@@ -28,13 +82,19 @@ void* allocate_lua(void* context, void* block, size_t old_size, size_t new_size)
   auto& state = *static_cast<OwnedState*>(context);
   if (!block) old_size = 0; // then it is a type tag
   if (new_size == 0) {
-    std::free(block);
+    state.give(block, old_size);
     state.lua_bytes -= old_size;
     return nullptr;
   }
   if (new_size > old_size && state.lua_bytes + (new_size - old_size) > state.lua_limit) return nullptr;
-  void* result = std::realloc(block, new_size);
-  if (result) state.lua_bytes += new_size - old_size;
+  bool large = std::min(old_size, new_size) > SmallBlocks::kLargest;
+  void* result = large ? std::realloc(block, new_size) : state.take(new_size);
+  if (!result) return new_size <= old_size ? block : nullptr; // Lua counts on less being granted
+  if (!large && block) {
+    std::memcpy(result, block, std::min(old_size, new_size));
+    state.give(block, old_size);
+  }
+  state.lua_bytes += new_size - old_size;
   return result;
 }
 

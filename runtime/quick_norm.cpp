@@ -31,6 +31,14 @@ std::shared_ptr<const Plan> plan_of(const Tensor& x, const Tensor& weight, doubl
   return known->emplace(key, std::move(plan)).first->second;
 }
 
+// Does the program read just these two as they are? (In f64 a narrower weight is widened beforehand.)
+bool reads(const Program& program, const Tensor& x, const Tensor& weight) {
+  if (program.inputs != 2) return false;
+  for (auto& step : program.steps)
+    if (step.kind == StepKind::input && step.dtype != (step.index ? weight : x).dtype()) return false;
+  return true;
+}
+
 bool is_plain(const Tensor& x) {
   return x.node()->kind == NodeKind::leaf && !x.node()->version && is_dense(x.shape(), x.strides());
 }
@@ -40,10 +48,11 @@ bool is_plain(const Tensor& x) {
 Tensor quick_rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   bool small = x.rank() > 0 && x.count() > 0 && x.count() <= kMostElements && fuse_enabled();
   bool fits = small && is_float(x.dtype()) && weight.rank() == 1 && weight.count() == x.shape().back()
-              && is_plain(x) && is_plain(weight) && x.node() != weight.node();
-  if (!fits) return rms_norm(x, weight, eps);
+              && is_plain(x) && x.node() != weight.node();
+  if (fits && weight.node()->kind == NodeKind::constant) flush(weight.node());
+  if (!fits || !is_plain(weight)) return rms_norm(x, weight, eps);
   std::shared_ptr<const Plan> plan = plan_of(x, weight, eps);
-  if (plan->launch.inputs.size() != 2) return rms_norm(x, weight, eps);
+  if (!reads(plan->program, x, weight)) return rms_norm(x, weight, eps);
   WorkSpan span("rms norm");
   Tensor out = empty(x.shape(), x.dtype(), "rms_norm");
   span.moves(x, weight, out);

@@ -42,8 +42,8 @@ struct Product {
     const float* shift = bias ? bias + col : nullptr;
     auto* sums = static_cast<const float*>(tile);
     if (out_dtype == DType::bf16)
-      kernels.store_bf16(sums, tile_stride, rows, columns, shift,
-                         reinterpret_cast<uint16_t*>(out_at(row, col)), ldo);
+      (native_bf16() ? kernels.store_bf16_native : kernels.store_bf16)(
+          sums, tile_stride, rows, columns, shift, reinterpret_cast<uint16_t*>(out_at(row, col)), ldo);
     else if (streams && !bias)
       kernels.stream_words(tile, tile_stride, rows, columns, out_at(row, col), ldo);
     else

@@ -76,7 +76,7 @@ end)
 
 -- What is no operation: files, the terminal, the session's own tables, downloads; and what has cases below.
 local NO_OPERATION = {}
-for word in ([[append attached cache checkpoint deviation document exists fail fetch file_bytes flush function_info gram help is_folder
+for word in ([[append attached attend_turned cache checkpoint deviation document exists fail fetch file_bytes flush function_info gram help is_folder
   layer_key list metatable method mkdir model_fetch note profile_report progress publish raise_with read regex
   rivals rival_mul_add rival_rows rival_gptq rival_lapack rival_matmul rival_products in_folder rotate set_fusing set_threads sha256_file sweep tokenizer trace
   writer attach remove rename copy link]]):gmatch "%S+" do NO_OPERATION[word] = true end
@@ -108,6 +108,11 @@ case("nothing leaks: operators, slices, buffers, caches, freed and closed tensor
       local y = core.attend(cache, "layer", q, q, q, 0, 1)
       cache:advance(4)
       return y
+    end,
+    turned = function()
+      local q = x:reshape { 1, 4, 4 }
+      local cache <close> = core.cache(1)
+      return core.attend_turned(cache, "layer", q, q, q, core.rope_frequencies(4, 100), 0, 1)
     end,
     free = function() (x + 1):free() end,
     close = function() local y <close> = core.flush(x + 1) end,

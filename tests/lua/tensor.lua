@@ -334,6 +334,50 @@ case("models' calls", function()
   near(q:rope(0, 10000), core.rope(q, core.tensor({ { 0, 1, 2 } }, { dtype = "i32" }), core.rope_frequencies(4, 10000)))
 end)
 
+case("calls that join others give their bits", function()
+  for _, dtype in ipairs { "bf16", "f32", "f64" } do
+    for _, rows in ipairs { 1, 2, 5, 33, 70 } do
+      local x = core.randn({ rows, 100 }, dtype, 3)
+      local w, bias = core.randn({ 70, 100 }, dtype, 4), core.randn({ 70 }, "f32", 5)
+      local before = core.randn({ rows, 70 }, dtype, 6)
+      for _, b in ipairs { false, bias } do
+        local joint = core.linear(x, w, b or nil, nil, before)
+        check(joint:same(before + core.linear(x, w, b or nil)), ("%s, %d rows: the sum of a product"):format(dtype, rows))
+      end
+      local scale = core.randn({ 100 }, "f32", 7)
+      check(core.quick_rms_norm(x, scale, 1e-5):same(core.rms_norm(x, scale, 1e-5)), dtype .. ": a norm")
+      check(core.quick_rms_norm(x + x, scale, 1e-5):same(core.rms_norm(x + x, scale, 1e-5)), dtype .. ": of what is pending")
+    end
+  end
+  local ones = core.ones { 100 }
+  local x = core.randn({ 3, 100 }, "bf16", 8)
+  check(core.quick_rms_norm(x, ones, 0):same(core.rms_norm(x, core.ones { 100 }, 0)), "a constant weight")
+  check(core.quick_rms_norm(x, ones, 1):same(core.rms_norm(x, ones, 1)), "another eps")
+  fails(function() return core.quick_rms_norm(x, core.ones { 9 }, 0) end, "rms_norm: a weight [9] for rows of 100")
+  fails(function() return core.linear(x, core.ones({ 4, 100 }, { dtype = "bf16" }), nil, nil, core.ones { 5 }) end, "add: ")
+end)
+
+case("attention with rope is rope, then attention", function()
+  local q, k, v = core.randn({ 2, 5, 24 }, "bf16", 1), core.randn({ 2, 5, 12 }, "bf16", 2), core.randn({ 2, 5, 12 }, "bf16", 3)
+  local freqs = core.rope_frequencies(6, 100)
+  local one <close> = core.cache(2)
+  local two <close> = core.cache(2)
+  for step = 0, 2 do
+    local joint = core.attend_turned(one, "a", q, k, v, freqs, 3, 0.4)
+    local heads = { 2, 5, -1, 6 }
+    local single = core.attend(two, "a", q:reshape(heads):rope(5 * step, freqs), k:reshape(heads):rope(5 * step, freqs),
+      v:reshape(heads), 3, 0.4)
+    check(joint:same(single:reshape { 2, 5, 24 }), "step " .. step)
+    one:advance(5)
+    two:advance(5)
+  end
+  check(core.attend_turned(nil, "a", q, k, v, freqs, 0, 1).shape[3] == 24, "without a cache")
+  fails(function() return core.attend_turned(nil, "a", q, k[{ {}, {}, { 1, 11 } }], v, freqs, 0, 1) end,
+    "attend: expected [batch, tokens, heads * 6]")
+  fails(function() return core.attend_turned(core.cache(1), "a", q, k, v, freqs, 0, 1) end,
+    "attend: 2 samples for a cache of 1")
+end)
+
 case("json", function()
   equal(core.json { b = 1, a = { 1, 2.5, "x\n" }, c = { d = true } },
         [[{"a": [1, 2.5, "x\n"], "b": 1, "c": {"d": true}}]])

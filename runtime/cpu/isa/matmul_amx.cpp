@@ -3,6 +3,8 @@
 // its bits; the rows are read where they lie, and of the weights every row of a tile is one cache line.
 #include "runtime/cpu/isa/matmul_kernels.h"
 
+#include "kernels/narrow.h"
+
 #if defined(__AVX512F__)
 #pragma GCC target("avx512bf16,amx-tile,amx-bf16,amx-int8")
 #include "runtime/cpu/isa/smallrows.h"
@@ -88,6 +90,31 @@ void strip(const char* a, int64_t stride, const char* w, int64_t steps, char* ou
 #undef WANE_ADD_PRODUCT
 
 } // namespace
+
+// Hardware rounds as to_bf16 does but for subnormals, which it makes zero; sums of tiles have none, biases
+// may.
+void store_bf16_native(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns,
+                       const float* bias, uint16_t* out, int64_t ldo) {
+  constexpr int kSubnormal = 0x20;
+  for (int64_t r = 0; r < rows; ++r, tile += tile_stride, out += ldo)
+    for (int64_t c = 0; c < columns; c += 32) {
+      __mmask32 mask = columns - c < 32 ? (1u << (columns - c)) - 1 : ~0u;
+      __mmask16 first = __mmask16(mask), second = __mmask16(mask >> 16);
+      __m512 x = _mm512_maskz_loadu_ps(first, tile + c), y = _mm512_maskz_loadu_ps(second, tile + c + 16);
+      if (bias) {
+        x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(first, bias + c));
+        y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(second, bias + c + 16));
+      }
+      if (_mm512_fpclass_ps_mask(x, kSubnormal) | _mm512_fpclass_ps_mask(y, kSubnormal)) {
+        alignas(64) float values[32];
+        _mm512_store_ps(values, x);
+        _mm512_store_ps(values + 16, y);
+        for (int64_t i = 0; i < 32 && c + i < columns; ++i) out[c + i] = wane_to_bf16(values[i]);
+      } else {
+        _mm512_mask_storeu_epi16(out + c, mask, (__m512i)_mm512_cvtne2ps_pbh(y, x));
+      }
+    }
+}
 
 void tiles_begin() { configure_tiles(); }
 void tiles_end() { _tile_release(); }

@@ -366,6 +366,11 @@ const MatmulKernels& matmul_kernels() {
     column_sums,
     store_f32,
     store_bf16,
+#if defined(__AVX512F__)
+    store_bf16_native,
+#else
+    nullptr,
+#endif
     add_rows,
     store_gated,
     stream_words,

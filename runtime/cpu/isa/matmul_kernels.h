@@ -61,6 +61,9 @@ struct MatmulKernels {
                     float* out, int64_t ldo);
   void (*store_bf16)(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns, const float* bias,
                      uint16_t* out, int64_t ldo);
+  // The same where the CPU rounds to bf16; null below AVX-512.
+  void (*store_bf16_native)(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns,
+                            const float* bias, uint16_t* out, int64_t ldo);
   // out = plus + out, rounded, of bf16 or f32 rows ldo apart in both.
   void (*add_rows)(bool bf16, const void* plus, void* out, int64_t ldo, int64_t rows, int64_t columns);
   // silu(gate) * up of two finished tiles, to bf16 or f32. Every step rounds to the type of the result, so

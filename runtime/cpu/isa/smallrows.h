@@ -13,6 +13,8 @@ void rows_bf16_amx(const uint16_t* a, int64_t lda, int rows, const uint16_t* blo
 void rows_i8_vnni(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out);
 void rows_i8_plain(const int8_t* a, int64_t lda, int rows, const int8_t* block, int64_t k, int32_t* out);
 
+void store_bf16_native(const float* tile, int64_t tile_stride, int64_t rows, int64_t columns,
+                       const float* bias, uint16_t* out, int64_t ldo);
 void tiles_begin();
 void tiles_end();
 void square_amx(bool bytes, const void* a, int64_t stride, const void* w, int64_t steps, void* out,
