@@ -30,7 +30,7 @@ namespace {
 constexpr size_t kAlignment = 64, kMapped = size_t{2} << 20;
 constexpr size_t kLarge = size_t{32} << 20; // fresh pages for such a block cost more than all that is kept
 constexpr size_t kLargest = std::numeric_limits<size_t>::max() / 4;
-constexpr size_t kSpare = size_t{96} << 20; // kept beyond what was ever in use at once, or an eighth of that
+constexpr size_t kSpare = size_t{64} << 20; // kept beyond what was ever in use at once, or an eighth of that
 
 thread_local const std::string* label = nullptr; // of what is allocated now
 

@@ -71,4 +71,32 @@ std::string map_text(const Program& program, int s, OpFunctions& functions,
   return narrow(st.dtype) ? fmt::format("wane_round_{}({})", name_of(st.dtype), call) : call;
 }
 
+namespace {
+std::string entry_of(const Step& table, const std::string& index) {
+  return fmt::format("wane_load_{0}(launch.inputs[{1}], 0, wane_entry({2}, launch.inputs[{1}].count))",
+                     name_of(table.dtype), table.index, index);
+}
+} // namespace
+
+std::string lane_steps_text(const Program& program, OpFunctions& functions,
+                            const std::function<std::string(const Step&)>& input) {
+  std::string out;
+  for (int s = 0; s < int(program.steps.size()); ++s) {
+    const Step& step = program.steps[size_t(s)];
+    const Lane lane = lane_of(step.dtype);
+    std::string value;
+    if (step.kind == StepKind::constant)
+      value = fmt::format("({})launch.constants[{}].{}", type_of(lane), step.index,
+                          is_real(lane) ? "real" : "whole");
+    else if (step.kind == StepKind::input && program.is_table(step.index))
+      continue;
+    else if (step.kind == StepKind::input)
+      value = input(step);
+    else
+      value = map_text(program, s, functions, entry_of);
+    out += fmt::format("    const {} v{} = {};\n", type_of(lane), s, value);
+  }
+  return out;
+}
+
 } // namespace wane::cuda

@@ -1,6 +1,7 @@
 // What the writers of CUDA text share: types of lanes, casts, and the functions of ops.def that a text calls.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -32,5 +33,9 @@ private:
 // table: (step of the table, index text).
 std::string map_text(const Program& program, int step, OpFunctions& functions,
                      std::string (*entry)(const Step& table, const std::string& index));
+
+// Traced maps of one element as definitions v0, v1, ...; `input` gives the text of an input that is no table.
+std::string lane_steps_text(const Program& program, OpFunctions& functions,
+                            const std::function<std::string(const Step&)>& input);
 
 } // namespace wane::cuda

@@ -11,11 +11,6 @@ namespace {
 
 using Kind = cpu::SweepMaps::Kind;
 
-std::string entry_of(const Step& table, const std::string& index) {
-  return fmt::format("wane_load_{0}(launch.inputs[{1}], 0, wane_entry({2}, launch.inputs[{1}].count))",
-                     name_of(table.dtype), table.index, index);
-}
-
 std::string input_text(const Step& step, const cpu::SweepMaps::Input& in) {
   switch (in.kind) {
   case Kind::weight: return "w";
@@ -29,25 +24,9 @@ std::string input_text(const Step& step, const cpu::SweepMaps::Input& in) {
 
 // The quantizer's steps as definitions v0, v1, ... of one weight.
 std::string steps_text(const SweepQuantizer& quantizer, OpFunctions& functions) {
-  const Program& program = quantizer.traced().program;
   const auto maps = quantizer.maps();
-  std::string out;
-  for (int s = 0; s < int(program.steps.size()); ++s) {
-    const Step& step = program.steps[size_t(s)];
-    const Lane lane = lane_of(step.dtype);
-    std::string value;
-    if (step.kind == StepKind::constant)
-      value = fmt::format("({})launch.constants[{}].{}", type_of(lane), step.index,
-                          is_real(lane) ? "real" : "whole");
-    else if (step.kind == StepKind::input && program.is_table(step.index))
-      continue;
-    else if (step.kind == StepKind::input)
-      value = input_text(step, maps.inputs[size_t(step.index)]);
-    else
-      value = map_text(program, s, functions, entry_of);
-    out += fmt::format("    const {} v{} = {};\n", type_of(lane), s, value);
-  }
-  return out;
+  return lane_steps_text(quantizer.traced().program, functions,
+                         [&](const Step& step) { return input_text(step, maps.inputs[size_t(step.index)]); });
 }
 
 constexpr const char* kCodeKernel =

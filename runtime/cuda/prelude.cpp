@@ -44,11 +44,14 @@ const std::string& prelude(Template which) {
       build({"math.h", "math_f64.h", "narrow.h", "ops.h", "lanes.cuh", "flat.cuh", "row.cuh"});
   static const std::string sweep =
       build({"math.h", "math_f64.h", "narrow.h", "ops.h", "lanes.cuh", "sweep.cuh"});
+  static const std::string ranges =
+      build({"math.h", "math_f64.h", "narrow.h", "ops.h", "lanes.cuh", "row.cuh", "ranges.cuh"});
   switch (which) {
   case Template::flat: return flat;
   case Template::row: return row;
   case Template::both: return both;
   case Template::sweep: return sweep;
+  case Template::ranges: return ranges;
   }
   throw error(Fault::internal, "cuda: template {}", int(which));
 }

@@ -5,7 +5,7 @@
 
 namespace wane::cuda {
 
-enum class Template { flat, row, both, sweep };
+enum class Template { flat, row, both, sweep, ranges };
 
 // The mathematics, the lanes and the templates asked for, with no #include left in it. An internal Error when
 // the binary lacks one of the files.

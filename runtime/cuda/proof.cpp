@@ -13,6 +13,7 @@
 
 #include "runtime/cuda/cache.h"
 #include "runtime/cuda/emit.h"
+#include "runtime/cuda/emit_ranges.h"
 #include "runtime/cuda/emit_sweep.h"
 #include "runtime/cuda/prelude.h"
 #include "runtime/flush.h"
@@ -202,11 +203,17 @@ void see_sweep(const SweepQuantizer& quantizer) {
     CudaProof::see_text(names.code, text);
   }
 }
+void see_ranges(const RangeQuantizer& quantizer) {
+  RangeKernelNames names;
+  const std::string text = emit_ranges(quantizer, names);
+  CudaProof::see_text(names.kernel, text);
+}
 } // namespace
 
 void CudaProof::start() {
   set_program_hook(&CudaProof::see);
   set_sweep_hook(&see_sweep);
+  set_range_hook(&see_ranges);
 }
 
 void CudaProof::see(const Program& program) {
@@ -285,6 +292,7 @@ void compile_all(ProofReport& report, const std::map<std::string, const Program*
 ProofReport CudaProof::finish() {
   set_program_hook(nullptr);
   set_sweep_hook(nullptr);
+  set_range_hook(nullptr);
   std::vector<Program> programs;
   std::vector<Text> texts;
   {
