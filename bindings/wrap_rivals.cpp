@@ -19,8 +19,8 @@ int give(Args& a, bench::Rival rival) {
 }
 
 int silu(Args& a) {
-  Tensor x = a.tensor("a"), y = a.tensor("b");
-  return give(a, bench::silu_loop(x, y, a.tensor("c")));
+  Tensor x = a.tensor("a"), y = a.tensor("b"), z = a.tensor("c");
+  return give(a, bench::silu_loop(x, y, z, a.boolean("streaming")));
 }
 int mul_add(Args& a) {
   Tensor x = a.tensor("a"), y = a.tensor("b");
@@ -74,8 +74,8 @@ Method methods[] = {
     {"describe", describe, "() -> string", "Implementation and threads."},
 };
 Method functions[] = {
-    {"rival_silu", silu, "(a, b, c) -> rival",
-     "silu(a) * b + 0.5 c in one hand-written loop with plain stores."},
+    {"rival_silu", silu, "(a, b, c, streaming) -> rival",
+     "silu(a) * b + 0.5 c in one hand-written loop, with plain stores or past the caches."},
     {"rival_mul_add", mul_add, "(a, b, c) -> rival", "a*b + c in one hand-written loop."},
     {"rival_rows", rows, "(what, x [, group]) -> rival", "A hand-written loop over the rows of x."},
     {"rival_read", read, "(bytes) -> rival", "A loop that reads memory."},

@@ -224,6 +224,8 @@ TEST_CASE("explain: tree, limits, bytes, program, loops and CUDA text, and nothi
   Tensor again = map(Op::add, map(Op::div, map(Op::silu, x), reduce(Reduction::absmax, x, 1)), source);
   text = explain(again);
   has(", lowered already");
+  text = explain(map(Op::mul, map(Op::silu, x), random({64, 48}, 2)));
+  has("= silu, mul r"); // one loop, the load between them before it
   Tensor powers = x; // what is read twice is shown once
   for (int i = 0; i < kMaxHeight; ++i) powers = map(Op::mul, powers, powers);
   text = explain(powers);

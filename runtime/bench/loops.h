@@ -8,6 +8,7 @@ namespace wane::bench {
 
 struct Loops {
   void (*silu)(float* out, const float* a, const float* b, const float* c, int64_t n);
+  void (*silu_streaming)(float* out, const float* a, const float* b, const float* c, int64_t n);
   void (*read)(const std::byte* data, int64_t bytes);
   void (*mul_add)(float* out, const float* a, const float* b, const float* c, int64_t n);
   // Rows of n: x / sqrt(mean(x^2) + 1e-6) * w; softmax; groups rounded to 4 bits with half the usual step at

@@ -41,9 +41,10 @@ Tensor touched(const Shape& shape, DType dtype) {
 
 namespace {
 
-Rival vector_loop(decltype(Loops::silu) loop, const Tensor& a, const Tensor& b, const Tensor& c) {
+Rival vector_loop(decltype(Loops::silu) loop, const char* stores, const Tensor& a, const Tensor& b,
+                  const Tensor& c) {
   Tensor x = a.dense(), y = b.dense(), z = c.dense(), out = touched(a.shape(), DType::f32);
-  return {"hand-written loop, plain stores, " + threads_text(), [=] {
+  return {fmt::format("hand-written loop, {} stores, {}", stores, threads_text()), [=] {
             int64_t count = x.count();
             parallel_parts(parts_of(count), [&](int64_t part, int) {
               int64_t at = part * kPart;
@@ -55,11 +56,13 @@ Rival vector_loop(decltype(Loops::silu) loop, const Tensor& a, const Tensor& b, 
 
 } // namespace
 
-Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c) {
-  return vector_loop(loops().silu, a, b, c);
+Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c, bool streaming) {
+  if (!streaming) return vector_loop(loops().silu, "plain", a, b, c);
+  if (a.count() % 16) throw error("rival: {} numbers, expected a multiple of 16 for whole lines", a.count());
+  return vector_loop(loops().silu_streaming, "streaming", a, b, c);
 }
 Rival mul_add_loop(const Tensor& a, const Tensor& b, const Tensor& c) {
-  return vector_loop(loops().mul_add, a, b, c);
+  return vector_loop(loops().mul_add, "plain", a, b, c);
 }
 
 Rival row_loop(const std::string& what, const Tensor& x_in, int64_t group) {

@@ -17,9 +17,10 @@ struct Rival {
   std::function<void()> run; // one repetition
 };
 
-// y = silu(a) * b + 0.5 c over f32 vectors, one loop with plain stores.
-Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c);
-// y = a * b + c likewise.
+// y = silu(a) * b + 0.5 c over f32 vectors, one loop with plain stores, or with stores past the caches, for
+// which the vectors are a multiple of 16 long.
+Rival silu_loop(const Tensor& a, const Tensor& b, const Tensor& c, bool streaming);
+// y = a * b + c with plain stores.
 Rival mul_add_loop(const Tensor& a, const Tensor& b, const Tensor& c);
 // Over the rows of x [rows, n] in f32, a row at a time: "rms_norm", "softmax", or "fake_quant" to 4 bits in
 // groups.

@@ -11,9 +11,12 @@
 namespace wane::cpu {
 namespace {
 
-// Lanes of a tile: small enough that loads of one tile and arithmetic of the next overlap when data comes
-// from memory, larger when everything lies in cache and the calls would show.
-constexpr int64_t kMemoryLanes = 256, kCacheLanes = 512;
+// Lanes of a tile. From memory small ones, so that loads of the next tile start under the arithmetic of this
+// one; larger where calls would show: in long programs, where per-row values are few beside their elements,
+// and in cache.
+constexpr int64_t kMemoryLanes = 128, kManyLoopsLanes = 256, kCacheLanes = 512;
+constexpr size_t kManyLoops = 8;
+constexpr int64_t kAheadBytes = 2048;      // of an operand in memory, asked for before they are needed
 constexpr int64_t kWholeRow = 8192;        // longest row that a tile holds complete
 constexpr int64_t kPartElements = 1 << 15; // work of one part
 constexpr int64_t kSmall = 1 << 14;        // below this the caller does it alone
@@ -150,7 +153,9 @@ public:
       bytes += launch.inputs[i].inner ? launch.rows * launch.n * 4 : 0;
     int64_t out_bytes =
         int64_t(size_of(program.steps[size_t(program.outputs[0])].dtype)) * launch.rows * launch.n;
-    lanes_ = bytes + out_bytes > kFromMemory ? kMemoryLanes : kCacheLanes;
+    from_memory_ = bytes + out_bytes > kFromMemory;
+    bool many_loops = program.reductions > 0 || low.phases[0].elements.size() >= kManyLoops;
+    lanes_ = !from_memory_ ? kCacheLanes : many_loops ? kManyLoopsLanes : kMemoryLanes;
     if (whole) {
       rows_per_tile_ = std::max<int64_t>(1, lanes_ / std::max<int64_t>(launch.n, 1));
       lanes_ = std::max(lanes_, launch.n);
@@ -398,6 +403,7 @@ private:
       if (how.dense || (rows_ == 1 && in.inner == 1)) {
         const std::byte* from =
             how.dense ? in.data + (row_ * r_.launch_.n + column_) * int64_t(size) : address(in, row_, size);
+        if (how.dense && r_.from_memory_) ask_for(from + kAheadBytes, rows_ * width_ * int64_t(size));
         if (how.same_lane)
           at_[slot] = const_cast<std::byte*>(from);
         else
@@ -417,6 +423,11 @@ private:
         else
           k_.load_strided[int(code.dtype)](place, from, in.inner, width_);
       }
+    }
+
+    // Prefetches; beyond the end of a tensor that changes nothing.
+    static void ask_for(const std::byte* from, int64_t bytes) {
+      for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
     }
 
     void load_rows(const Code& code) {
@@ -460,7 +471,7 @@ private:
   const MapKernels& kernels_;
   int64_t lanes_ = 0, rows_per_tile_ = 1;
   size_t register_bytes_ = 0, row_bytes_ = 0, constant_bytes_ = 0;
-  bool streaming_ = false;
+  bool streaming_ = false, from_memory_ = false;
   std::vector<Input> inputs_;
   std::vector<DType> dtypes_;
   std::vector<Table> tables_;

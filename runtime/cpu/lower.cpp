@@ -287,7 +287,9 @@ private:
 
   void fuse_pairs(std::vector<Code>& code) {
     for (size_t i = 0; i + 1 < code.size();) {
-      Code &first = code[i], &second = code[i + 1];
+      size_t next = i + 1; // what is loaded in between can be loaded before
+      while (next + 1 < code.size() && code[next].kind == CodeKind::load) ++next;
+      Code &first = code[i], &second = code[next];
       Op x{}, y{};
       Pair pair{};
       bool swap = false;
@@ -295,7 +297,7 @@ private:
       bool gate = is_bf16_gate(first, second);
       if (gate) pair = Pair::silu_bf16_mul;
       bool fits = (gate || (op_of(first, x) && op_of(second, y))) && first.per_row == second.per_row
-                  && feeds_left != feeds_right && !used_elsewhere(code, i, first.out)
+                  && feeds_left != feeds_right && !used_elsewhere(code, first, second)
                   && (gate || pair_of(x, y, feeds_left, pair, swap));
       if (!fits) {
         ++i;
@@ -310,10 +312,12 @@ private:
     }
   }
 
-  bool used_elsewhere(const std::vector<Code>& code, size_t i, int16_t slot) const {
-    for (size_t j = 0; j < code.size(); ++j)
-      if (j != i && j != i + 1
-          && (code[j].a == slot || code[j].b == slot || code[j].c == slot || code[j].out == slot))
+  // Whether anybody but `second` reads what `first` makes.
+  bool used_elsewhere(const std::vector<Code>& code, const Code& first, const Code& second) const {
+    int16_t slot = first.out;
+    for (auto& other : code)
+      if (&other != &first && &other != &second
+          && (other.a == slot || other.b == slot || other.c == slot || other.out == slot))
         return true;
     auto& outs = out_.output_slots;
     return std::find(outs.begin(), outs.end(), slot) != outs.end();
