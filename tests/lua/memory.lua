@@ -78,7 +78,7 @@ end)
 local NO_OPERATION = {}
 for word in ([[append attached attend_turned cache checkpoint deviation document exists fail fetch file_bytes flush function_info gram help is_folder
   layer_key list metatable method mkdir model_fetch note profile_report progress publish raise_with read regex
-  rivals rival_mul_add rival_rows rival_gptq rival_lapack rival_matmul rival_products in_folder rotate set_fusing set_threads sha256_file sweep tokenizer trace
+  rivals rival_silu rival_mul_add rival_rows rival_gptq rival_lapack rival_matmul rival_products in_folder rotate set_fusing set_threads sha256_file sweep tokenizer trace
   writer attach remove rename copy link]]):gmatch "%S+" do NO_OPERATION[word] = true end
 
 case("nothing leaks: every function of the engine", function()
