@@ -112,14 +112,17 @@ function find.r1(model, job)
   return act
 end
 
-function find.r2(model, job)
-  local act = { pairs = channels.values(model, WHERE .. ": r2"), layers = {} }
-  for i, pair in ipairs(act.pairs) do
+-- Pairs of layers whose channels between them are turned, as many as `field` of a pair says.
+local function between(name, found, field, job)
+  local act = { pairs = found, layers = {} }
+  for i, pair in ipairs(found) do
     act.layers[i] = pair[2].name
-    pair.block = block_for(pair.dim, job.set.block, "r2", job)
+    pair.block = block_for(pair[field], job.set.block, name, job)
   end
   return act
 end
+
+function find.r2(model, job) return between("r2", channels.values(model, WHERE .. ": r2"), "dim", job) end
 
 function find.r3(model, job)
   local act = { attentions = channels.attentions(model), layers = {} }
@@ -131,14 +134,7 @@ function find.r3(model, job)
   return act
 end
 
-function find.r4(model, job)
-  local act = { pairs = channels.products(model, WHERE .. ": r4"), layers = {} }
-  for i, pair in ipairs(act.pairs) do
-    act.layers[i] = pair[2].name
-    pair.block = block_for(pair.size, job.set.block, "r4", job)
-  end
-  return act
-end
+function find.r4(model, job) return between("r4", channels.products(model, WHERE .. ": r4"), "size", job) end
 
 -- -- signs --------------------------------------------------------------------------------------------------
 
