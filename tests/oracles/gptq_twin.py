@@ -16,12 +16,11 @@ Inputs are small whole numbers, so that h and c are exact in float32; they and t
 stored as strings of digits. Draws are repeated until no quotient is so near to a rounding boundary that float32
 arithmetic would code differently (see quantizers.py) and no two channels have one diagonal.
 """
-import argparse
-import json
 import pathlib
 
 import numpy
 
+import golden_file
 from quantizers import Int, TooClose, search
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden" / "gptq.json"
@@ -126,18 +125,5 @@ def make():
     return shape | {"x": digits(x + 18), "x0": digits(x0 + 18), "w": digits(w * 64 + 18), "cases": made}
 
 
-def text_of(made):
-    """One line for each input and each case."""
-    line = lambda value: json.dumps(value, separators=(",", ":"))
-    head = ",\n".join(f'"{key}":{line(value)}' for key, value in made.items() if key != "cases")
-    return "{" + head + ',\n"cases":[\n' + ",\n".join(line(c) for c in made["cases"]) + "\n]}\n"
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="compare with the committed file, write nothing")
-    text = text_of(make())
-    if parser.parse_args().check:
-        assert GOLDEN.read_text() == text, "the committed file differs"
-    else:
-        GOLDEN.write_text(text)
+    golden_file.main(GOLDEN, make)

@@ -20,13 +20,13 @@ All arithmetic here is float64 on float32 inputs. The inputs are drawn until no 
 boundary, and no two ranges so near to a tie, that float32 arithmetic could come out elsewhere; the boundaries
 themselves are tested by the cases named "ties", whose scales are exact.
 """
-import argparse
-import json
 import pathlib
 import statistics
 
 import numpy
 import torch
+
+import golden_file
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden" / "quantizers.json"
 GRID, SHRINK, NORM = 100, 0.8, 2.4
@@ -273,18 +273,5 @@ def make():
     }
 
 
-def text_of(made):
-    """One line per case, so that a difference is readable."""
-    compact = lambda value: json.dumps(value, separators=(",", ":"))
-    head = ",\n".join(f'"{key}":{compact(value)}' for key, value in made.items() if key != "cases")
-    return "{" + head + ',\n"cases":[\n' + ",\n".join(compact(c) for c in made["cases"]) + "\n]}\n"
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="compare with the committed file, write nothing")
-    text = text_of(make())
-    if parser.parse_args().check:
-        assert GOLDEN.read_text() == text, "the committed file differs"
-    else:
-        GOLDEN.write_text(text)
+    golden_file.main(GOLDEN, make)
