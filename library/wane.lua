@@ -435,10 +435,11 @@ local score = {}
 ---@field name string Its name; every option is a field too.
 local solver = {}
 
---- The quantized tensor of a weight; seen holds the statistics of its input that the solver needs.
---- - shapes: w [out, in]; seen.hessian [in, in]
---- - dtypes: w f32; the result counts as f32
---- - errors: statistics that are missing; shapes that do not fit
+--- The quantized tensor of a weight; seen holds the statistics of its input that the solver needs. wane.gptq gives a table after it: damp, dead (columns that no token uses), loss (the summed squares of its errors).
+--- - shapes: w [out, in]; seen.hessian, seen.cross [in, in]; seen.calm [in, 1]
+--- - dtypes: w of any float dtype; the result counts as w's
+--- - errors: statistics that are missing, or have NaN or Inf; shapes that do not fit; a group_size that does not divide
+--- - source: that of the solver
 --- ```lua
 --- wane.rtn:solve(wane.tensor { { -7.5, 7.5 } }, wane.int { bits = 4 }).codes  --> { { 0, 15 } }
 --- ```
@@ -1980,6 +1981,8 @@ function wane.architecture(name, options) end
 function wane.rules(list) end
 
 --- Applies the plan: weights by their solvers, then static inputs on what the quantized layers before give. text may be left out when nothing needs one. watch: a task; its kl after each block becomes a column of .metrics. In a run these rows go to metrics.jsonl, each with call (the first wane.quantize of the run is 1) and line (where the script called it).
+--- - options: watch: nothing is watched by default
+--- - units: error: of the outputs under the Hessian, relative; sqnr in dB; clipped: a share; kl in nats per token
 --- - errors: all problems of the plan at once before any compute; NaN or Inf: layer, sample, token
 --- ```lua
 --- small = wane.quantize(model, rules)
@@ -2326,8 +2329,10 @@ wane.rtn = {}
 --- `wane.gptq { damp = 0.01, act_order = "static", precorrect = 0.5, spikes = 64 } -> solver`
 ---
 --- Column by column; each error is repaid by the columns that follow. act_order: "static" columns by falling diagonal, group parameters fitted once; "group" whole groups by their largest diagonal; "none" as they stand. precorrect: the share of the correction for inputs changed by earlier layers. spikes: tokens above this ratio are left out of the damping's mean.
---- - options: damp is a share of the mean diagonal; precorrect 0 keeps no original inputs; spikes = false leaves none out
---- - errors: no text; a Cholesky that fails after damp was raised 4 times
+--- - options: precorrect = 0 keeps no original inputs; spikes = false leaves none out
+--- - dtypes: solved in f32; in f64 where weight and Hessian are f64
+--- - units: damp: a share of the Hessian's mean diagonal; precorrect: a share, 0 to 1; spikes: a ratio of a token's norm to the median
+--- - errors: no text; NaN or Inf in weights or inputs, with layer, sample and token; a Cholesky that fails after damp was raised 4 times, which is recorded; scales that their dtype cannot hold
 --- - source: GPTQ, arXiv 2210.17323; GPTAQ, arXiv 2504.02692
 --- ```lua
 --- x, w = wane.randn { 64, 8 }, wane.randn { 4, 8 }
@@ -2355,8 +2360,8 @@ function wane.solver(name, options) end
 
 --- For each column j: code it, e_j = (w_j - value) / u_jj, w_k -= e_j u_jk for k > j; quantizer:fit at each group's entry on the updated weights, unless params are given. order: positions; second: a further triangle, applied to w_j.
 --- - shapes: w [out, in], u [in, in] upper; errors [out, in]
---- - dtypes: w f32 or f64
---- - errors: shapes that do not fit; an order that mixes the columns of groups, without params; a quantizer whose maps take more than 64 operations
+--- - dtypes: w of any float dtype, swept in f32; f64 in f64
+--- - errors: shapes that do not fit; NaN or Inf in w; an order that mixes the columns of groups, without params; a quantizer whose maps take more than 64 operations
 --- - source: GPTQ, arXiv 2210.17323; second: GPTAQ, arXiv 2504.02692
 --- ```lua
 --- q, w = wane.int { bits = 4 }, wane.randn { 4, 8 }
@@ -2376,6 +2381,7 @@ function wane.sweep(w, u, quantizer, options) end
 --- The same function in other bases: random Hadamard matrices spread what stands out in one channel over all. "r1" the residual stream, after the scales of the norms; "r2" the channels of heads between v and o; both folded into the weights in f64, rounded once when read. "r3" queries and keys, "r4" the inputs of down_proj: turned while the model runs. A tied embedding stays tied; saving parts it and says so.
 --- wane.rotate(model, { "r1", "r2" })
 --- - options: block: turns blocks of so many channels, a head with fewer whole; signs: random signs, drawn from the streams rotate/r1 ...; kind: "hadamard" is all there is
+--- - shapes: channels of any size 2^k h, h the order of a Hadamard matrix of Paley's, or of 1; others by block
 --- - dtypes: weights keep theirs
 --- - errors: twice the same; a size without a transform, with the block that would do; after wane.smooth across it; quantized weights or inputs; an architecture without the table it needs
 --- - source: QuaRot, arXiv 2404.00456; SpinQuant, arXiv 2405.16406

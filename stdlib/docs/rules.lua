@@ -13,6 +13,8 @@ return {
         .. "give. text may be left out when nothing needs one. watch: a task; its kl after each block becomes a"
         .. " column of .metrics. In a run these rows go to metrics.jsonl, each with call (the first wane.quantize"
         .. " of the run is 1) and line (where the script called it).",
+      options = "watch: nothing is watched by default",
+      units = "error: of the outputs under the Hessian, relative; sqnr in dB; clipped: a share; kl in nats per token",
       errors = "all problems of the plan at once before any compute; NaN or Inf: layer, sample, token",
       types = { text = "wane.text|string" },
       example = "small = wane.quantize(model, rules)\nsmall.bits  --> 6\n#small.metrics  --> 14" },

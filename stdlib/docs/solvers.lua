@@ -11,9 +11,11 @@ return {
         .. " falling diagonal, group parameters fitted once; \"group\" whole groups by their largest diagonal; "
         .. "\"none\" as they stand. precorrect: the share of the correction for inputs changed by earlier "
         .. "layers. spikes: tokens above this ratio are left out of the damping's mean.",
-      options = "damp is a share of the mean diagonal; precorrect 0 keeps no original inputs; spikes = false leaves "
-        .. "none out", source = "GPTQ, arXiv 2210.17323; GPTAQ, arXiv 2504.02692",
-      errors = "no text; a Cholesky that fails after damp was raised 4 times",
+      options = "precorrect = 0 keeps no original inputs; spikes = false leaves none out",
+      units = "damp: a share of the Hessian's mean diagonal; precorrect: a share, 0 to 1; spikes: a ratio of a token's norm "
+        .. "to the median", dtypes = "solved in f32; in f64 where weight and Hessian are f64", source = "GPTQ, arXiv 2210.17323; GPTAQ, arXiv 2504.02692",
+      errors = "no text; NaN or Inf in weights or inputs, with layer, sample and token; a Cholesky that fails after damp "
+        .. "was raised 4 times, which is recorded; scales that their dtype cannot hold",
       example = "x, w = wane.randn { 64, 8 }, wane.randn { 4, 8 }\n"
         .. "q = wane.gptq:solve(w, wane.int { bits = 4 }, { hessian = x:t():matmul(x) / 64 })\n"
         .. "q.shape  --> { 4, 8 }" },
@@ -32,8 +34,8 @@ return {
       "For each column j: code it, e_j = (w_j - value) / u_jj, w_k -= e_j u_jk for k > j; quantizer:fit at"
         .. " each group's entry on the updated weights, unless params are given. order: positions; second: a "
         .. "further triangle, applied to w_j.", shapes = "w [out, in], u [in, in] upper; errors [out, in]",
-      dtypes = "w f32 or f64",
-      errors = "shapes that do not fit; an order that mixes the columns of groups, without params; "
+      dtypes = "w of any float dtype, swept in f32; f64 in f64",
+      errors = "shapes that do not fit; NaN or Inf in w; an order that mixes the columns of groups, without params; "
         .. "a quantizer whose maps take more than 64 operations",
       source = "GPTQ, arXiv 2210.17323; second: GPTAQ, arXiv 2504.02692",
       types = { w = "wane.tensor", u = "wane.tensor", quantizer = "wane.quantizer",
@@ -44,9 +46,11 @@ return {
   },
   { "solver", "what a solver can do",
     { "solve(w, quantizer [, seen]) -> tensor",
-      "The quantized tensor of a weight; seen holds the statistics of its input that the solver needs.",
-      shapes = "w [out, in]; seen.hessian [in, in]", dtypes = "w f32; the result counts as f32",
-      errors = "statistics that are missing; shapes that do not fit",
+      "The quantized tensor of a weight; seen holds the statistics of its input that the solver needs. wane.gptq gives a "
+        .. "table after it: damp, dead (columns that no token uses), loss (the summed squares of its errors).",
+      shapes = "w [out, in]; seen.hessian, seen.cross [in, in]; seen.calm [in, 1]",
+      dtypes = "w of any float dtype; the result counts as w's", source = "that of the solver",
+      errors = "statistics that are missing, or have NaN or Inf; shapes that do not fit; a group_size that does not divide",
       types = { w = "wane.tensor", seen = "table", quantizer = "wane.quantizer" },
       example = "wane.rtn:solve(wane.tensor { { -7.5, 7.5 } }, wane.int { bits = 4 }).codes  --> { { 0, 15 } }" },
     { "name", "Its name; every option is a field too.", type = "string",

@@ -9,6 +9,7 @@ return {
         .. 'wane.rotate(model, { "r1", "r2" })',
       options = "block: turns blocks of so many channels, a head with fewer whole; signs: random signs, drawn from the "
         .. "streams rotate/r1 ...; kind: \"hadamard\" is all there is",
+      shapes = "channels of any size 2^k h, h the order of a Hadamard matrix of Paley's, or of 1; others by block",
       dtypes = "weights keep theirs",
       errors = "twice the same; a size without a transform, with the block that would do; after wane.smooth across it; "
         .. "quantized weights or inputs; an architecture without the table it needs",
