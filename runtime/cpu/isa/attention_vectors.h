@@ -3,6 +3,7 @@
 
 #include "kernels/math.h"
 #include "runtime/cpu/attention_part.h"
+#include "runtime/cpu/isa/registers.h"
 
 #include <immintrin.h>
 
@@ -11,15 +12,9 @@ namespace {
 
 using cpu::kKeyBlock;
 
-#if defined(__AVX512F__)
-constexpr int kWidth = 16;
-#elif defined(__FMA__)
-constexpr int kWidth = 8;
-#else
-constexpr int kWidth = 4;
-#endif
+constexpr int kWidth = F32::kLanes;
 constexpr int kVecs = kKeyBlock / kWidth, kLanes = 16; // vectors of a block; a query's partial totals
-typedef float Vec __attribute__((vector_size(kWidth * 4), may_alias));
+using Vec = decltype(F32::v);
 typedef float Loose __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
 typedef int Lanes __attribute__((vector_size(kWidth * 4), may_alias));
 typedef unsigned Words __attribute__((vector_size(kWidth * 4), may_alias));
@@ -27,19 +22,23 @@ typedef int LooseLanes __attribute__((vector_size(kWidth * 4), aligned(1), may_a
 
 #define INLINE inline __attribute__((always_inline))
 
-// a * b + c, and a > b ? a : b, so b where one is NaN.
-#if defined(__AVX512F__)
-INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+// a * b + c, by the arithmetic of the level.
+INLINE Vec fma(Vec a, Vec b, Vec c) {
+  F32 sum{c};
+  sum.add_product({a}, {b});
+  return sum.v;
+}
+
+// a > b ? a : b, so b where one is NaN.
 INLINE Vec larger(Vec a, Vec b) {
-  return _mm512_mask_max_ps(a, 0xffff, a, b);
-} // gcc 12 warns of the plain one
-#elif defined(__FMA__)
-INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE Vec larger(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+#if defined(__AVX512F__)
+  return _mm512_mask_max_ps(a, 0xffff, a, b); // gcc 12 warns of the plain one
+#elif defined(__AVX2__)
+  return _mm256_max_ps(a, b);
 #else
-INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
-INLINE Vec larger(Vec a, Vec b) { return _mm_max_ps(a, b); }
+  return _mm_max_ps(a, b);
 #endif
+}
 INLINE Vec all(float x) { return x - Vec{}; }
 
 // 2^x for x <= 0, never less than 2^-125; NaN stays NaN. At most 1.3 ulp, 1 where
