@@ -234,15 +234,17 @@ function M.alone()
   return stages.active == 0
 end
 
--- before + layer(x), as one call where the layer allows it. Without `before` layer(x).
-function M.add(before, layer, x)
-  if not before then return layer(x) end
-  local node = rawget(layer, NODE)
+-- before + layer(x), as one call where the layer allows it. Without `before` layer(x). (A profile knows the layer by
+-- the name `self`, and a call in the last place would take its frame.)
+function M.add(self, before, x)
+  if not before then return self(x) end
+  local node = rawget(self, NODE)
   local state = node.state
   if stages.active > 0 or node.run ~= run_linear or node.head or state.forward or state.after then
-    return before + layer(x)
+    return before + self(x)
   end
-  return core.linear(seen(state, x), M.weight(layer), M.bias(layer), nil, before)
+  local y = core.linear(seen(state, x), M.weight(self), M.bias(self), nil, before)
+  return y
 end
 
 -- gate(x):silu() * up(x), as one call where the layers allow it.

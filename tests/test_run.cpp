@@ -213,7 +213,7 @@ model:forward(wane.tensor({ { 1, 2, 3 } }, { dtype = "i32" })):max()
   CHECK(wane("run --profile a.lua").code == 0);
   auto rows = read(only_run() / "profile.jsonl");
   CHECK(rows.find("\"a.lua:5;methods:forward (model.lua);methods:_run (model.lua);") != std::string::npos);
-  CHECK(rows.find("layers.1;layers.1.self_attn.o_proj\"") != std::string::npos);
+  CHECK(rows.find("layers.1;layers.1.self_attn;layers.1.self_attn.o_proj\"") != std::string::npos);
   CHECK(rows.find("layers.0;layers.0.mlp") != std::string::npos);
 }
 

@@ -17,7 +17,8 @@ function MLP:init(c)
 end
 
 function MLP:forward(x, before)                             -- before: what the result is added to, or nil
-  return modules.add(before, self.down_proj, modules.gated(self.gate_proj, self.up_proj, x))
+  local y = modules.add(self.down_proj, before, modules.gated(self.gate_proj, self.up_proj, x))
+  return y
 end
 
 local Attention = modules.module "Attention"
@@ -64,7 +65,8 @@ function Attention:forward(x, cache, before)                -- x: [batch, tokens
     k = self.k_norm(k:reshape(heads)):reshape { shape[1], shape[2], -1 }
   end
   local y = caches.attend_turned(cache, self, q, k, v, self.frequencies, self.options)
-  return modules.add(before, self.o_proj, y)
+  y = modules.add(self.o_proj, before, y)
+  return y
 end
 
 local Block = modules.module "Block"
@@ -79,7 +81,8 @@ end
 function Block:forward(x, cache)
   if modules.alone() then
     x = self.self_attn(self.input_layernorm(x), cache, x)
-    return self.mlp(self.post_attention_layernorm(x), x)
+    x = self.mlp(self.post_attention_layernorm(x), x)
+    return x
   end
   x = x + self.self_attn(self.input_layernorm(x), cache)
   core.flush(x) -- two read it: the norm need not form the sum for itself
