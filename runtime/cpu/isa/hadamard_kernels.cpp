@@ -18,6 +18,8 @@ constexpr int kStages = 3;
 constexpr int kStripVectors = 1;
 #endif
 
+constexpr int64_t kAhead = 4096; // bytes: over the end of a page, where the processor's own guesses end
+
 constexpr int log2_of(int64_t n) {
   int bits = 0;
   while ((int64_t(1) << bits) < n) bits++;
@@ -71,7 +73,10 @@ template <class T, Put how, int S, int R> void first_pass(const T* from, T* out,
   for (int64_t at = 0; at < count; at += vectors * V::width) {
     typename V::Vec v[vectors];
 #pragma GCC unroll 16
-    for (int i = 0; i < vectors; i++) v[i] = V::load(from + at + i * V::width);
+    for (int i = 0; i < vectors; i++) {
+      v[i] = V::load(from + at + i * V::width);
+      _mm_prefetch((const char*)(from + at + i * V::width) + kAhead, _MM_HINT_T0);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < vectors; i += 2) near_stages<T, S>(v[i], v[i + 1]);
     across<1, R>(v);
