@@ -1,5 +1,7 @@
 // Reading the arguments of bound functions, and the words of what is wrong with them.
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 
 #include "bindings/lua.h"
@@ -26,6 +28,27 @@ Error unknown_dtype(const std::string& place, const std::string& name) {
   auto nearest = nearest_name(name, dtype_names());
   auto hint = nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest);
   return error("{}: no dtype '{}'{}", place, name, hint).note("it is one of", comma_list(dtype_names()));
+}
+
+// The number of an operation. The same number at the same line, as in a loop, is the same tensor while
+// another operation still has it.
+template <class T> Tensor number_operand(DType dtype, T value) {
+  struct Known {
+    std::weak_ptr<Node> node;
+    DType dtype;
+    Origin origin;
+    uint64_t bits;
+  };
+  static thread_local std::array<Known, 16> all;
+  const Origin origin = current_origin();
+  const auto bits = std::bit_cast<uint64_t>(value);
+  Known& known = all[(uint32_t(origin.line) + (bits >> 52) + (bits & 7)) % all.size()];
+  if (known.dtype == dtype && known.bits == bits && known.origin.file == origin.file
+      && known.origin.line == origin.line)
+    if (NodePtr node = known.node.lock(); node && node->kind == NodeKind::constant) return Tensor(node);
+  Tensor made = full(Shape{}, dtype, value);
+  known = {made.node(), dtype, origin, bits};
+  return made;
 }
 
 } // namespace
@@ -99,8 +122,8 @@ Tensor Args::to_operand(int index, const char* name, const Tensor& like) {
   DType dtype = like.dtype();
   bool whole = lua_isinteger(L, index);
   if (dtype == DType::boolean) dtype = whole ? DType::i32 : DType::f32;
-  if (whole) return full(Shape{}, dtype, int64_t(lua_tointeger(L, index)));
-  return full(Shape{}, dtype, double(lua_tonumber(L, index)));
+  if (whole) return number_operand(dtype, int64_t(lua_tointeger(L, index)));
+  return number_operand(dtype, double(lua_tonumber(L, index)));
 }
 
 int Args::table(const char* name) {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "runtime/cpu/kernels.h"
+#include "runtime/node_memory.h"
 
 namespace wane {
 
@@ -15,7 +16,7 @@ MutableArray::MutableArray(const Tensor& initial) : version_(std::make_shared<Ve
 }
 
 Tensor MutableArray::view() {
-  auto node = std::make_shared<Node>(*tensor_.node());
+  auto node = make_node(*tensor_.node());
   node->packed = nullptr;
   node->version = version_;
   node->seen_version = version_->number;

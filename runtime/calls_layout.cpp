@@ -4,6 +4,7 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/node_memory.h"
 #include "runtime/profile.h"
 
 namespace wane {
@@ -146,7 +147,7 @@ Tensor flip(const Tensor& x, int dim) {
   check_dim("flip", x, dim);
   WorkSpan span("flip");
   Tensor t = x.flushed();
-  auto node = std::make_shared<Node>(*t.node());
+  auto node = make_node(*t.node());
   node->packed = nullptr;
   node->offset += (t.shape()[dim] - 1) * t.strides()[dim];
   node->strides[dim] = -t.strides()[dim];

@@ -3,6 +3,7 @@
 
 #include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/node_memory.h"
 #include "runtime/profile.h"
 
 namespace wane {
@@ -166,7 +167,7 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 Tensor diag(const Tensor& x) {
   Tensor t = x.dense();
   if (x.rank() == 2) {
-    auto node = std::make_shared<Node>(*t.node());
+    auto node = make_node(*t.node());
     node->packed = nullptr;
     int64_t n = std::min(x.shape()[0], x.shape()[1]);
     node->shape = {n};

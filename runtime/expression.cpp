@@ -4,6 +4,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "runtime/node_memory.h"
 #include "runtime/pressure.h"
 
 namespace wane {
@@ -16,7 +17,7 @@ NodePtr copy_pending(const NodePtr& node, Copies& copies) {
   if (node->kind != NodeKind::map && node->kind != NodeKind::reduce) return node;
   NodePtr& copy = copies[node.get()];
   if (copy) return copy;
-  copy = std::make_shared<Node>(*node);
+  copy = make_node(*node);
   copy->was_interior = false;
   NodePtr result = copy; // the map may move while operands are copied
   for (auto& arg : result->args)

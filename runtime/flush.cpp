@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/cpu/interpreter.h"
+#include "runtime/node_memory.h"
 #include "runtime/plan.h"
 #include "runtime/pressure.h"
 #include "runtime/profile.h"
@@ -36,14 +37,14 @@ void become_leaf(Node& node, BufferPtr buffer) {
 
 // A program of one constant: stored out in full.
 NodePtr stored_constant(const NodePtr& node) {
-  auto copy = std::make_shared<Node>();
+  auto copy = make_node();
   copy->kind = NodeKind::map;
   copy->op = Op::cast;
   copy->dtype = node->dtype;
   copy->shape = node->shape;
   copy->origin = node->origin;
   copy->made_by = node->made_by;
-  copy->args[0] = std::make_shared<Node>(*node);
+  copy->args[0] = make_node(*node);
   copy->ops = copy->height = 1;
   return copy;
 }

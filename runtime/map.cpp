@@ -5,6 +5,7 @@
 #include "runtime/calls.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/flush.h"
+#include "runtime/node_memory.h"
 #include "runtime/plan.h"
 #include "runtime/pressure.h"
 #include "runtime/profile.h"
@@ -161,7 +162,7 @@ Tensor map(Op op, std::span<const Tensor> args) {
       for (size_t j = 0; j < args.size(); ++j) e.note(labels[j], describe(args[j]));
       throw e;
     }
-  auto node = std::make_shared<Node>();
+  auto node = make_node();
   node->kind = NodeKind::map;
   node->op = op;
   node->dtype = result;
@@ -203,7 +204,7 @@ Tensor cast(const Tensor& x, DType dtype) {
   if (x.node()->kind == NodeKind::constant && is_float(dtype))
     return is_float(x.dtype()) ? full(x.shape(), dtype, x.node()->value)
                                : full(x.shape(), dtype, x.node()->integer);
-  auto node = std::make_shared<Node>();
+  auto node = make_node();
   node->kind = NodeKind::map;
   node->op = Op::cast;
   node->dtype = dtype;
@@ -222,7 +223,7 @@ Tensor lookup(const Tensor& x, const Tensor& table) {
     throw error("lookup: a table of i64; use i32").note("table", describe(table));
   // Through f32, which holds every index of a table and keeps what is beyond it beyond.
   Tensor index = size_of(lane_of(x.dtype())) == 8 ? cast(x, DType::f32) : x;
-  auto node = std::make_shared<Node>();
+  auto node = make_node();
   node->kind = NodeKind::map;
   node->op = Op::lookup;
   node->dtype = table.dtype();
@@ -300,7 +301,7 @@ Tensor reduce(Reduction kind, const Tensor& x, int dim) {
     bool other_rows = is_pending(*arg) && arg->row && arg->row != x.shape().back();
     if (other_rows) flush(arg, FlushCause::rows);
     if (arg->kind == NodeKind::constant) arg = x.flushed().node();
-    auto node = std::make_shared<Node>();
+    auto node = make_node();
     node->kind = NodeKind::reduce;
     node->reduction = kind;
     node->dtype = out_dtype;

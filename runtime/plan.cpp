@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "runtime/node_memory.h"
 #include "runtime/trace.h"
 
 namespace wane {
@@ -83,7 +84,7 @@ private:
 
   // As the node will be once it is flushed, without its elements.
   static Tensor outline(const Node& node) {
-    auto leaf = std::make_shared<Node>();
+    auto leaf = make_node();
     leaf->shape = node.shape;
     leaf->dtype = node.dtype;
     leaf->strides = node.kind == NodeKind::leaf ? node.strides : dense_strides(node.shape);

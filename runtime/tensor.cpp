@@ -9,6 +9,7 @@
 #include "runtime/buffer.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/flush.h"
+#include "runtime/node_memory.h"
 #include "runtime/pressure.h"
 #include "runtime/profile.h"
 
@@ -18,7 +19,7 @@ namespace {
 thread_local Origin line;
 
 NodePtr new_node(NodeKind kind, const Shape& shape, DType dtype, const char* made_by) {
-  auto node = std::make_shared<Node>();
+  auto node = make_node();
   node->kind = kind;
   node->shape = shape;
   node->dtype = dtype;
@@ -82,7 +83,7 @@ Tensor constant(const Shape& shape, DType dtype, double value, int64_t integer) 
 
 // A view of a leaf under another shape.
 Tensor view(const Tensor& x, const Shape& shape, const Strides& strides, int64_t offset) {
-  auto node = std::make_shared<Node>();
+  auto node = make_node();
   const Node& from = *x.node();
   node->dtype = from.dtype;
   node->shape = shape;
@@ -280,7 +281,7 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
     throw error("reshape: {} elements do not fill {}", x.count(), to_string(shape))
         .note("tensor", describe(x));
   if (x.node()->kind == NodeKind::constant) {
-    auto node = std::make_shared<Node>(*x.node());
+    auto node = make_node(*x.node());
     node->shape = shape;
     node->packed = nullptr; // laid out for the other shape
     return Tensor(node);

@@ -60,10 +60,10 @@ struct Node {
   double value = 0; // constant, and its exact form for integers
   int64_t integer = 0;
 
-  // Of the pending tree below and including this node; 0 for leaves.
+  // Of the pending tree from here on, 0 for leaves; sums, which may count shared nodes twice (count_tree).
   int ops = 0, height = 0, inputs = 0, reductions = 0;
   int64_t row = 0;      // length of the reduced rows in the tree, 0 when none
-  int64_t retained = 0; // bytes of leaves that the pending tree keeps alive (counted once per use)
+  int64_t retained = 0; // bytes of leaves that the pending tree keeps alive
   bool was_interior = false;
 
   std::shared_ptr<const PackedWeights> packed; // the matmul layout, made at first use as weights

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <random>
+#include <thread>
 
 #include "runtime/buffer.h"
 #include "runtime/calls.h"
@@ -375,5 +376,21 @@ TEST_CASE("mistakes name the op and both operands") {
           == "add: shapes do not fit: [512 x 576] and [1536 x 576]\n"
              "  left    [512 x 576]   f32  made by rmsnorm at recipe.lua:14\n"
              "  right   [1536 x 576]   f32  made by up at recipe.lua:14");
+  }
+}
+
+TEST_CASE("nodes go back from any thread, also when there are more than are kept") {
+  Tensor x = full({4}, DType::f32, 2.0).flushed();
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Tensor> pending;
+    for (int i = 0; i < 6000; ++i) pending.push_back(map(Op::add, x, full(Shape{}, DType::f32, double(i))));
+    double sum = 0;
+    std::thread other([mine = std::move(pending), &sum, &x]() mutable {
+      for (size_t i = 0; i < mine.size(); i += 1000) sum += item(mine[i], 3);
+      mine.clear();
+      sum += item(map(Op::mul, x, x), 0);
+    });
+    other.join();
+    CHECK(sum == 6 * 2 + 15000 + 4);
   }
 }

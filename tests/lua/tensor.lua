@@ -34,6 +34,32 @@ case("fields", function()
   equal(core.zeros({ 2, 0 }).shape, { 2, 0 })
 end)
 
+case("numbers at one line are each the number that is meant", function()
+  local operands = { core.tensor({ 1, 0.5 }), core.tensor({ 1, 0.5 }, { dtype = "bf16" }),
+    core.tensor({ 1, 3 }, { dtype = "i32" }) }
+  local numbers = { 1, 2, 0.0, -0.0, 0, 1.0, 257, 0x1p-1074, 1 / 3 }
+  local got, want = {}, {}
+  for round = 1, 3 do -- met again in every round
+    for i, y in ipairs(operands) do
+      for _, number in ipairs(numbers) do
+        if i < 3 or number == math.floor(number) then
+          got[#got + 1] = y * number -- pending, so that its number is still there
+          want[#want + 1] = y * core.full({}, number, { dtype = y.dtype })
+        end
+      end
+    end
+    if round == 2 then
+      for _, y in ipairs(got) do core.flush(y) end
+      collectgarbage()
+    end
+  end
+  for i, y in ipairs(got) do
+    equal(y.dtype, want[i].dtype)
+    equal(y:totable(), want[i]:totable())
+    equal((1 / y:to "f64"):totable(), (1 / want[i]:to "f64"):totable()) -- the sign of 0 too
+  end
+end)
+
 case("making", function()
   equal(core.zeros { 2, 2 }:totable(), { { 0.0, 0.0 }, { 0.0, 0.0 } })
   equal(core.ones(3, { dtype = "i32" }):totable(), { 1, 1, 1 })
