@@ -16,6 +16,7 @@ constexpr int64_t kTileColumns = 512, kTileColumnsOfFew = 192;
 constexpr size_t kPartBytes = 96 << 10; // of weights that one part of few rows reads
 constexpr size_t kTileBytes = size_t(kTileRows * kTileColumns) * 4; // of sums
 constexpr int64_t kStreamBytes = int64_t(32) << 20;
+constexpr int64_t kWholeBytes = int64_t(4) << 20; // of weights that whole rows of results may wait for
 
 void check(const Product& p) {
   bool together = false;
@@ -184,11 +185,16 @@ const std::byte* dense_rows(const Product& p, BufferPtr& held) {
   return held->data();
 }
 
-// Columns of a tile, by the shape alone: 512, or fewer where that many columns of the weights (of `panels` of
-// them) leave the cache before the next row tile comes; and then about as many in every tile.
+// Columns of a tile: 512, or fewer where that many columns of the weights (of `panels` of them) leave the
+// cache before the next row tile comes; and then about as many in every tile. Whole rows need no copy to
+// their place, which for small products costs more than reading the weights again.
 int64_t tile_width(const Product& p, int64_t panels = 1) {
   if (p.m <= kTileRows) return kTileColumnsOfFew;
   int64_t longest = p.k() * int64_t(size_of(p.compute)) * panels;
+  int64_t tail = p.m % kTileRows;
+  bool direct = panels == 1 && p.compute == DType::f32 && p.lands_as_summed() && p.ldo == p.n()
+                && p.n() % 64 == 0 && (tail == 0 || tail >= kLeastRows);
+  if (direct && p.m >= 2 * kTileRows * thread_count() && p.n() * longest <= kWholeBytes) return p.n();
   int64_t width = kTileColumns / panels;
   while (width > 128 && width * longest > kPanelBytes) width /= 2;
   int64_t tiles = (p.n() + width - 1) / width;
@@ -226,8 +232,7 @@ struct LibraryTiles {
       return;
     }
     bool shifted = p.compute == DType::i8;
-    bool direct = rows >= kLeastRows && columns == p.n() && p.ldo == p.n() && !p.bias && !p.plus && !shifted
-                  && p.out_dtype != DType::bf16;
+    bool direct = rows >= kLeastRows && columns == p.n() && p.ldo == p.n() && !shifted && p.lands_as_summed();
     void* sums = direct ? static_cast<void*>(p.out_at(row, col)) : thread_scratch(2, kTileBytes);
     sum(row, rows, col, columns, sums);
     if (direct) return;

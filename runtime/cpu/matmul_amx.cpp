@@ -57,7 +57,7 @@ template <class F> void each_rows(const Product& p, int64_t row, F&& body) {
 
 void part(const Product& p, int64_t row, int64_t col, int64_t columns) {
   TileRegisters open;
-  bool as_they_are = size_of(p.out_dtype) == 4 && !p.bias && !p.plus && !p.streams;
+  bool as_they_are = p.lands_as_summed() && !p.streams;
   int64_t end = std::min(p.n(), col + columns);
   each_rows(p, row, [&](const Rows& a, int64_t first) {
     int64_t width = a.width(), group = p.streams ? columns : width; // long lines stream better

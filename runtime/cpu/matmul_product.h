@@ -35,6 +35,9 @@ struct Product {
     return out + (row * ldo + col) * int64_t(size_of(out_dtype));
   }
 
+  // Are sums results, as they are?
+  bool lands_as_summed() const { return size_of(out_dtype) == 4 && !bias && !plus; }
+
   // A tile of sums to its place in the result.
   void store(const void* tile, int64_t tile_stride, int64_t row, int64_t col, int64_t rows,
              int64_t columns) const {
