@@ -116,6 +116,13 @@ struct BlockParts {
 
 void few_rows(std::span<const Product> all) {
   PaddedRows a(all[0], all[0].a, all[0].lda, all[0].m);
+  size_t bytes = 0;
+  for (auto& p : all) bytes += size_t(p.w.blocks()) * p.w.block_bytes();
+  if (bytes <= kPartBytes) { // not worth waking a thread
+    for (auto& p : all)
+      for (int64_t b = 0; b < p.w.blocks(); ++b) few_rows_block(p, a, 0, b);
+    return;
+  }
   each_part(
       all, [](const Product& p) { return BlockParts(p.w).count(); },
       [&](size_t i, int64_t part) {

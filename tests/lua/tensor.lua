@@ -370,9 +370,11 @@ case("calls that join others give their bits", function()
         local joint = core.linear(x, w, b or nil, nil, before)
         check(joint:same(before + core.linear(x, w, b or nil)), ("%s, %d rows: the sum of a product"):format(dtype, rows))
       end
-      local scale = core.randn({ 100 }, "f32", 7)
-      check(core.quick_rms_norm(x, scale, 1e-5):same(core.rms_norm(x, scale, 1e-5)), dtype .. ": a norm")
-      check(core.quick_rms_norm(x + x, scale, 1e-5):same(core.rms_norm(x + x, scale, 1e-5)), dtype .. ": of what is pending")
+      for _, kind in ipairs { "f32", "bf16", "f16", "f64" } do
+        local scale = core.randn({ 100 }, kind, 7)
+        check(core.quick_rms_norm(x, scale, 1e-5):same(core.rms_norm(x, scale, 1e-5)), dtype .. ": a norm, " .. kind)
+        check(core.quick_rms_norm(x + x, scale, 1e-5):same(core.rms_norm(x + x, scale, 1e-5)), dtype .. ": of what is pending")
+      end
     end
   end
   local ones = core.ones { 100 }
