@@ -68,7 +68,7 @@ Rival mul_add_loop(const Tensor& a, const Tensor& b, const Tensor& c) {
 Rival row_loop(const std::string& what, const Tensor& x_in, int64_t group) {
   Tensor x = x_in.dense(), out = touched(x.shape(), DType::f32);
   const int64_t rows = x.shape()[0], n = x.shape()[1], each = std::max<int64_t>(1, kPart / n);
-  Tensor w = touched({n}, DType::f32);
+  Tensor w = full({n}, DType::f32, 1.0).dense(); // bytes of 1 would be a number whose products are subnormal
   std::function<void(float*, const float*)> row;
   if (what == "rms_norm")
     row = [=](float* to, const float* from) { loops().rms_norm(to, from, w.data<float>(), n); };

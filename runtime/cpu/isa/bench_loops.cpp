@@ -1,10 +1,9 @@
 // What a careful person would write by hand for an expression or a row; see runtime/bench/rivals.h.
 #include <cstring>
 
-#include <immintrin.h>
-
 #include "kernels/math.h"
 #include "runtime/bench/loops.h"
+#include "runtime/cpu/isa/vectors.h"
 
 namespace wane::WANE_ISA_NAMESPACE {
 namespace {
@@ -47,37 +46,34 @@ void mul_add(float* __restrict out, const float* __restrict a, const float* __re
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] * b[i] + c[i];
 }
 
-// Sixteen partial results, folded at the end: what lets a compiler use vectors without reassociating.
+// Four vectors of partial results, folded at the end: what a loop written for speed does, and no compiler
+// may.
 template <class F> float folded(const float* x, int64_t n, float start, F&& join) {
-  float lanes[16];
-  for (float& lane : lanes) lane = start;
+  using V = Vectors<float>;
+  V::Vec all[4] = {V::all(start), V::all(start), V::all(start), V::all(start)};
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    for (int l = 0; l < 16; ++l) lanes[l] = join(lanes[l], x[i + l]);
-  for (; i < n; ++i) lanes[0] = join(lanes[0], x[i]);
-  return join.fold(lanes);
+  for (; i + 4 * V::width <= n; i += 4 * V::width)
+    for (int v = 0; v < 4; ++v) all[v] = join(all[v], V::load(x + i + v * V::width));
+  for (; i + V::width <= n; i += V::width) all[0] = join(all[0], V::load(x + i));
+  float result = start;
+  for (; i < n; ++i) result = join(result, x[i]);
+  for (auto& part : all)
+    for (int l = 0; l < V::width; ++l) result = join.fold(result, part[l]);
+  return result;
 }
 struct Squares {
-  float operator()(float sum, float x) const { return sum + x * x; }
-  float fold(const float* lanes) const {
-    float sum = 0;
-    for (int l = 0; l < 16; ++l) sum += lanes[l];
-    return sum;
-  }
+  template <class V> V operator()(V sum, V x) const { return sum + x * x; }
+  float fold(float sum, float part) const { return sum + part; }
 };
 struct Largest {
-  float operator()(float most, float x) const { return x > most ? x : most; }
-  float fold(const float* lanes) const {
-    float most = lanes[0];
-    for (int l = 1; l < 16; ++l) most = lanes[l] > most ? lanes[l] : most;
-    return most;
-  }
+  template <class V> V operator()(V most, V x) const { return x > most ? x : most; }
+  float fold(float most, float part) const { return part > most ? part : most; }
 };
 struct Magnitude : Largest {
-  float operator()(float most, float x) const { return Largest::operator()(most, x < 0 ? -x : x); }
+  template <class V> V operator()(V most, V x) const { return Largest::operator()(most, x < 0 ? -x : x); }
 };
 struct Sum : Squares {
-  float operator()(float sum, float x) const { return sum + x; }
+  template <class V> V operator()(V sum, V x) const { return sum + x; }
 };
 
 void rms_norm(float* __restrict out, const float* __restrict x, const float* __restrict w, int64_t n) {
@@ -88,8 +84,8 @@ void rms_norm(float* __restrict out, const float* __restrict x, const float* __r
 void softmax(float* __restrict out, const float* __restrict x, int64_t n) {
   const float top = folded(x, n, x[0], Largest());
   for (int64_t i = 0; i < n; ++i) out[i] = wane_exp(x[i] - top);
-  const float scale = 1 / folded(out, n, 0, Sum());
-  for (int64_t i = 0; i < n; ++i) out[i] *= scale;
+  const float sum = folded(out, n, 0, Sum());
+  for (int64_t i = 0; i < n; ++i) out[i] /= sum; // quotients, as the other side's: a reciprocal rounds twice
 }
 
 void fake_quant(float* __restrict out, const float* __restrict x, int64_t n, int64_t group) {
