@@ -8,6 +8,7 @@
 #include "runtime/calls.h"
 #include "runtime/cuda/emit_ranges.h"
 #include "tests/host_kernels.h"
+#include "tests/planted_mistakes.h"
 
 using namespace wane;
 
@@ -126,14 +127,6 @@ std::string compare(const Case& c, std::string (*edit)(std::string), uint32_t se
     if (std::memcmp(p.best + r, expected.data<float>() + r, sizeof(float)) != 0)
       return fmt::format("row {}: {} and {}", r, p.best[r], expected.data<float>()[r]);
   return "";
-}
-
-std::string as_it_is(std::string text) { return text; }
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, from.size(), to);
 }
 
 } // namespace

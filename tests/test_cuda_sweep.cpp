@@ -9,6 +9,7 @@
 #include "runtime/cpu/isa.h"
 #include "runtime/cuda/emit_sweep.h"
 #include "tests/host_kernels.h"
+#include "tests/planted_mistakes.h"
 
 using namespace wane;
 
@@ -162,14 +163,6 @@ template <class T> std::string compare(const Case& c, std::string (*edit)(std::s
         return fmt::format("row {}, step {}: error {} and {}", r, j, error, errors.data<T>()[at]);
     }
   return "";
-}
-
-std::string as_it_is(std::string text) { return text; }
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, from.size(), to);
 }
 
 } // namespace
