@@ -15,6 +15,7 @@
 #include "runtime/flush.h"
 #include "runtime/pressure.h"
 #include "runtime/random.h"
+#include "tests/settings.h"
 
 using namespace wane;
 
@@ -226,7 +227,7 @@ TEST_CASE("explain: tree, limits, bytes, program, loops and CUDA text, and nothi
   has(", lowered already");
   text = explain(map(Op::mul, map(Op::silu, x), random({64, 48}, 2)));
   has("= silu, mul r"); // one loop, the load between them before it
-  Tensor powers = x; // what is read twice is shown once
+  Tensor powers = x;    // what is read twice is shown once
   for (int i = 0; i < kMaxHeight; ++i) powers = map(Op::mul, powers, powers);
   text = explain(powers);
   has("pending: 32 ops, 0 reductions, 1 inputs, height 32;");
@@ -339,6 +340,8 @@ TEST_CASE("packed weights go under pressure and are packed again with the same r
 }
 
 TEST_CASE("a decoded table goes under pressure and is decoded again") {
+  Settings settings;
+  set_fuse(true); // else there is no expression that stays one
   Tensor codes = random({300, 64}), table = from_expression(map(Op::mul, codes, number(2)));
   Tensor ids = full({5}, DType::i32, int64_t(7)).flushed();
   Tensor first = embedding(ids, table);

@@ -160,7 +160,7 @@ print(#wane.quantize(model, wane.rules { { "*.q_proj", weight = wane.nf4 { group
 TEST_CASE("command line: --profile shows lines, work, causes, floors and memory, and writes both files") {
   Scratch scratch;
   write("a.lua", kScript);
-  auto answer = wane("run --profile a.lua");
+  auto answer = wane("run --profile a.lua", "WANE_FUSE=1");
   CAPTURE(answer.out);
   CHECK(answer.code == 0);
   for (const char* words :
@@ -191,6 +191,15 @@ TEST_CASE("command line: --profile shows lines, work, causes, floors and memory,
   CHECK(wane("run a.lua").code == 0);
   CHECK(!fs::exists(only_run() / "profile.svg"));
   CHECK(!fs::exists(only_run() / "profile.jsonl"));
+}
+
+TEST_CASE("command line: a profile without fusing says so") {
+  Scratch scratch;
+  write("a.lua", kScript);
+  auto answer = wane("run --profile a.lua", "WANE_FUSE=0");
+  CHECK(answer.code == 0);
+  CHECK(answer.out.find("\nWANE_FUSE=0 ") != std::string::npos);
+  CHECK(answer.out.find("a call reads it") == std::string::npos);
 }
 
 TEST_CASE("command line: a profiled script that fails still tells where its time went") {

@@ -38,7 +38,7 @@ struct MapKernels {
   ConvertFn round[kDTypeCount] = {};    // lane to lane, rounded to the dtype
   ConvertFn cast[kLaneCount][kDTypeCount] = {}; // lane to the dtype's lane, rounded to the dtype
   StridedFn load_strided[kDTypeCount] = {};
-  ConvertFn fill[kLaneCount] = {};              // out[0..n) = *in
+  ConvertFn fill[kLaneCount] = {}; // out[0..n) = *in
   ExpandFn expand[kLaneCount] = {};
   LookupFn lookup[kLaneCount][kLaneCount] = {}; // index lane (f32 or i32), table lane
   ReduceFn reduce[5][2] = {};                   // by Reduction (sum .. sumsq), f32 or f64
