@@ -3,7 +3,6 @@
 #include <atomic>
 
 #include "runtime/error.h"
-
 #include "runtime/profile.h"
 
 namespace wane {

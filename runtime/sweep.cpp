@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "runtime/cpu/pool.h"
-
 #include "runtime/profile.h"
 
 namespace wane {

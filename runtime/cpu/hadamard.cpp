@@ -6,6 +6,7 @@
 
 #include "runtime/cpu/isa.h"
 #include "runtime/cpu/pool.h"
+#include "runtime/cpu/stream.h"
 #include "runtime/error.h"
 
 #include <algorithm>
@@ -26,8 +27,7 @@ const HadamardTable& hadamard_kernels() {
 namespace {
 
 constexpr int64_t kElementsPerPart = 1 << 15;
-constexpr int64_t kStreamBytes = int64_t(32) << 20; // a larger result is not found in a cache later
-constexpr int64_t kLargestOrder = 1024;             // of one Paley matrix
+constexpr int64_t kLargestOrder = 1024; // of one Paley matrix
 
 bool is_prime(int64_t q) {
   if (q < 2) return false;

@@ -7,6 +7,7 @@
 
 #include "runtime/cpu/lower.h"
 #include "runtime/cpu/pool.h"
+#include "runtime/cpu/stream.h"
 
 namespace wane::cpu {
 namespace {
@@ -21,7 +22,6 @@ constexpr int64_t kWholeRow = 8192;        // longest row that a tile holds comp
 constexpr int64_t kPartElements = 1 << 15; // work of one part
 constexpr int64_t kSmall = 1 << 14;        // below this the caller does it alone
 constexpr int64_t kLongRow = 1 << 20;      // from here on the threads share a row that is reduced
-constexpr int64_t kStreamBytes = int64_t(32) << 20;
 constexpr int64_t kFromMemory = int64_t(4) << 20;
 constexpr size_t kLoweredPrograms = 2048; // kept; some kilobytes each
 

@@ -7,6 +7,7 @@
 #include "runtime/cpu/isa.h"
 #include "runtime/cpu/map_kernels.h"
 #include "runtime/cpu/matmul_product.h"
+#include "runtime/cpu/stream.h"
 
 namespace wane {
 namespace {
@@ -15,7 +16,6 @@ constexpr int64_t kFewRows = 8; // the most that the own kernels take
 constexpr int64_t kTileColumns = 512, kTileColumnsOfFew = 192;
 constexpr size_t kPartBytes = 96 << 10; // of weights that one part of few rows reads
 constexpr size_t kTileBytes = size_t(kTileRows * kTileColumns) * 4; // of sums
-constexpr int64_t kStreamBytes = int64_t(32) << 20;
 constexpr int64_t kWholeBytes = int64_t(4) << 20; // of weights that whole rows of results may wait for
 
 void check(const Product& p) {
